@@ -1,0 +1,48 @@
+# Two commands are enough: `make run` and `make test`. Each builds its environment first.
+
+# The first of these that is Python 3.11 to 3.13; or say it: make run PYTHON=/path/to/python3
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lab serve lint lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+install: $(INSTALLED)  ## build the environment in .venv
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed; none was found. Install one, or: make $(MAKECMDGOALS) PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+run: $(INSTALLED)  ## run the five notebooks on the sample set and judge one photo
+	$(BIN)/deepfake-lab run
+
+test: $(INSTALLED)  ## unit tests, then every notebook against its stored outputs
+	$(BIN)/python -m pytest
+
+lab: $(INSTALLED)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+serve: $(INSTALLED)  ## the web page on http://127.0.0.1:5000/
+	$(BIN)/python run.py
+
+lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lock: $(INSTALLED)  ## write requirements.txt anew from pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.txt
+
+clean:  ## remove the environment and what runs have written; data and models/ stay
+	rm -rf .venv build logs runs *.egg-info .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Deepfake Lab: classify a face photo as REAL or FAKE, honestly."""

@@ -1,0 +1,9 @@
+"""The one exception that means: a person can put this right."""
+
+
+class UserError(Exception):
+    """A mistake in what was given (a path, a name, a file), not in the program.
+
+    The message is one line that says what is wrong and what to do. The command line prints it
+    without a traceback and exits with status 2.
+    """

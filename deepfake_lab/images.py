@@ -1,0 +1,256 @@
+"""From a file to pixels: the only place that decodes an image.
+
+Training, evaluation, the notebook cell, the command and the web page all come through
+:func:`load_face`, so that a detector is asked about exactly the kind of picture it was trained on.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageFile, ImageFilter, ImageOps
+
+from deepfake_lab.errors import UserError
+from deepfake_lab.faces import Face, find_faces
+
+ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+
+#: Files with one of these endings are taken for images when a folder is read.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif")
+
+#: Decoders that may run. Pillow has many more, for formats that no photo comes in.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "MPO")
+
+#: More pixels than this are refused before decoding (a small file can claim billions).
+MAX_PIXELS = 100_000_000
+
+#: Smallest side, in pixels, of a picture that can be judged at all.
+MIN_SIDE = 16
+
+#: The frame around a face is a square of this many times the face box's longer side. On portraits
+#: aligned as FFHQ is, that is about the whole picture.
+FACE_MARGIN = 1.8
+
+#: How far the frame's center lies above the face box's, in box heights: the box ends at the
+#: eyebrows, a portrait does not.
+FACE_LIFT = 0.2
+
+#: A frame is cut this much larger than the model's input, so that training can crop at random
+#: where everything else crops the center (the 256 and 224 px of ImageNet practice).
+CROP_ROOM = 8 / 7
+
+#: What `framing` may be: a square around the largest face, or the largest centred square.
+FRAMINGS = ("face", "whole")
+
+
+@dataclass(frozen=True)
+class FramedFace:
+    """A square picture ready for a model, and how it was cut.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB.
+        box: the square that was cut, (left, top, right, bottom) in pixels of the photo.
+        face: the face that the square is drawn around; None where no face was found.
+        faces_found: how many faces the photo shows.
+    """
+
+    pixels: np.ndarray
+    box: tuple[int, int, int, int]
+    face: Face | None
+    faces_found: int
+
+
+def read_image(source: ImageSource) -> np.ndarray:
+    """Decode an image and check it.
+
+    EXIF rotation is applied, transparency is laid on white, 16-bit and CMYK pictures are brought
+    to 8-bit RGB; of an animation the first picture is taken.
+
+    Args:
+        source: a path, the bytes of a file, an open binary file, a Pillow image, or an array of
+            shape (H, W), (H, W, 3) or (H, W, 4), uint8 in [0, 255].
+
+    Returns:
+        (H, W, 3) uint8 RGB in [0, 255].
+
+    Raises:
+        UserError: not an image, damaged, too large, or too small; the line says which.
+    """
+    if isinstance(source, np.ndarray):
+        return _checked(_from_array(source), "the array")
+    if isinstance(source, Image.Image):
+        return _checked(_to_rgb(source), "the image")
+    name, stream = _open(source)
+    try:
+        with warnings.catch_warnings():
+            # The pixel limit below is ours and stricter; Pillow's remarks on odd metadata say
+            # nothing about the pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=FORMATS) as image:
+                width, height = image.size
+                if width * height > MAX_PIXELS:
+                    raise UserError(
+                        f"{name}: {width} x {height} pixels is too large; "
+                        f"scale it down below {MAX_PIXELS // 1_000_000} megapixels."
+                    )
+                pixels = _to_rgb(image)
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: too many pixels; scale it down.") from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{name}: not an image in a format that can be read here.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, ArithmeticError) as error:
+        raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
+    finally:
+        stream.close()
+    return _checked(pixels, name)
+
+
+def load_face(source: ImageSource, size: int, framing: str = "face") -> FramedFace:
+    """Read an image and cut the square that a model looks at.
+
+    Args:
+        source: as for :func:`read_image`.
+        size: side of the square that comes back, in pixels.
+        framing: ``face`` for a square around the largest face (the largest centred square where
+            no face is found), ``whole`` for the largest centred square of the photo.
+
+    Raises:
+        UserError: an unreadable image or an unknown framing.
+    """
+    if framing not in FRAMINGS:
+        raise UserError(f"Unknown framing '{framing}'; known: {', '.join(FRAMINGS)}.")
+    return frame_face(read_image(source), size, framing)
+
+
+def frame_face(image: np.ndarray, size: int, framing: str = "face") -> FramedFace:
+    """Cut the square that a model looks at out of decoded pixels, (H, W, 3) uint8.
+
+    The square never leaves the photo: padding would be a border that a model can learn. Where the
+    photo is itself a tight crop, the square is as large as the photo allows.
+    """
+    height, width = image.shape[:2]
+    faces = find_faces(image)
+    face = max(faces, key=lambda found: found.width * found.height, default=None)
+    side = min(height, width)
+    center_x, center_y = width / 2, height / 2
+    if face is not None and framing == "face":
+        side = max(MIN_SIDE, min(side, round(FACE_MARGIN * max(face.width, face.height))))
+        center_x, center_y = face.center
+        center_y -= FACE_LIFT * face.height
+    left = int(np.clip(round(center_x - side / 2), 0, width - side))
+    top = int(np.clip(round(center_y - side / 2), 0, height - side))
+    box = (left, top, left + side, top + side)
+    pixels = image[top : top + side, left : left + side]  # (side, side, 3) uint8
+    return FramedFace(resize(pixels, size), box, face, len(faces))
+
+
+def resize(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Resize a square to (size, size, 3) uint8, antialiased (Lanczos); itself where it fits."""
+    if pixels.shape[:2] == (size, size):
+        return np.ascontiguousarray(pixels)
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
+
+
+def frame_size(image_size: int) -> int:
+    """Return the side of the frame that is cut for a model input of `image_size` pixels."""
+    return round(image_size * CROP_ROOM)
+
+
+def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
+    """Cut the central (size, size) of square pictures, (..., S, S, 3) with S >= size."""
+    start = (frames.shape[-2] - size) // 2
+    return frames[..., start : start + size, start : start + size, :]
+
+
+def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
+    """Damage a photo as the world does.
+
+    Args:
+        image: (H, W, 3) uint8.
+        kind: ``none``, ``jpeg`` (level: quality, 1-95), ``blur`` (level: radius of the Gaussian in
+            pixels) or ``downscale`` (level: by how much; then back to the old size).
+        level: how much, as above.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        UserError: an unknown kind.
+    """
+    if kind == "none":
+        return image
+    picture = Image.fromarray(image)
+    if kind == "jpeg":
+        stream = io.BytesIO()
+        picture.save(stream, "JPEG", quality=int(level))
+        return np.asarray(Image.open(stream).convert("RGB"))
+    if kind == "blur":
+        return np.asarray(picture.filter(ImageFilter.GaussianBlur(level)))
+    if kind == "downscale":
+        small = [max(1, round(side / level)) for side in picture.size]
+        smaller = picture.resize(small, Image.Resampling.LANCZOS)
+        return np.asarray(smaller.resize(picture.size, Image.Resampling.BICUBIC))
+    raise UserError(f"Unknown degradation '{kind}'; known: none, jpeg, blur, downscale.")
+
+
+def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
+    """Return a name for messages and an open stream."""
+    if isinstance(source, bytes):
+        return "the uploaded file", io.BytesIO(source)
+    if isinstance(source, str | Path):
+        path = Path(source).expanduser()
+        try:
+            return str(source), io.BytesIO(path.read_bytes())
+        except FileNotFoundError as error:
+            raise UserError(f"{source}: no such file.") from error
+        except IsADirectoryError as error:
+            raise UserError(f"{source}: a folder, not a photo.") from error
+        except OSError as error:
+            raise UserError(f"{source}: cannot be read ({_one_line(error)}).") from error
+    if hasattr(source, "read"):
+        return str(getattr(source, "name", "the file")), io.BytesIO(source.read())
+    raise UserError(f"Cannot read an image from a {type(source).__name__}; give a path or bytes.")
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        values = np.asarray(image, dtype=np.float64)
+        # 16-bit files use the whole range; 8-bit values kept in a wider type stay as they are.
+        scale = 257.0 if values.max(initial=0) > 255 else 1.0
+        image = Image.fromarray(np.clip(values / scale, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_array(array: np.ndarray) -> np.ndarray:
+    shape_ok = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not shape_ok or array.dtype != np.uint8:
+        raise UserError(
+            f"An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4); "
+            f"this one is {array.dtype} {array.shape}."
+        )
+    return _to_rgb(Image.fromarray(array))
+
+
+def _checked(pixels: np.ndarray, name: str) -> np.ndarray:
+    height, width = pixels.shape[:2]
+    if min(height, width) < MIN_SIDE:
+        raise UserError(f"{name}: {width} x {height} pixels is too small to judge.")
+    return pixels
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+# A truncated file must be an error, never a picture with a grey lower half.
+assert not ImageFile.LOAD_TRUNCATED_IMAGES

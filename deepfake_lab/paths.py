@@ -1,0 +1,87 @@
+"""Every path of the project, once.
+
+Two roots. The *project* is the checkout: sample data, shipped models, notebooks, parameter files;
+it is only read. The *home* is where runs are written (``models/``, ``figures/``, ``logs/``,
+``runs/``): the project itself, unless the environment variable ``DEEPFAKE_LAB_HOME`` names
+another folder. Nothing is created on import.
+"""
+
+import os
+from pathlib import Path
+
+from deepfake_lab.errors import UserError
+
+#: Detectors that the project ships in ``models/``; a training run may not take their names there.
+SHIPPED = ("cnn", "efficientnet")
+
+
+def project() -> Path:
+    """Return the checkout that this package was installed from."""
+    return Path(__file__).resolve().parent.parent
+
+
+def home(out_dir: str | Path = "") -> Path:
+    """Return the folder that receives models, figures and logs.
+
+    Args:
+        out_dir: a folder given by the person; empty for the default described above.
+    """
+    chosen = str(out_dir) or os.environ.get("DEEPFAKE_LAB_HOME", "")
+    return Path(chosen).expanduser().resolve() if chosen else project()
+
+
+def data_folder(name: str | Path) -> Path:
+    """Return the folder of a data set, given as a path or as a short name such as ``140k``.
+
+    An absolute path is taken as it is. Anything else is looked for in the current folder, then in
+    the folder named by the environment variable ``DEEPFAKE_LAB_DATA``, then in the project's
+    ``data/``; the first that exists is taken.
+
+    Raises:
+        UserError: no such folder; the message lists the places where it was looked for.
+    """
+    if not str(name).strip():
+        raise UserError("No data folder given: set data_dir to a folder, for example 'sample'.")
+    wanted = Path(name).expanduser()
+    roots = [Path.cwd(), project() / "data"]
+    if os.environ.get("DEEPFAKE_LAB_DATA"):
+        roots.insert(1, Path(os.environ["DEEPFAKE_LAB_DATA"]).expanduser())
+    candidates = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
+    for candidate in candidates:
+        if candidate.is_dir():
+            return candidate.resolve()
+        if candidate.exists():
+            raise UserError(f"{candidate} is a file; data_dir must be a folder of images.")
+    places = ", ".join(str(candidate) for candidate in candidates)
+    raise UserError(f"Data folder '{name}' not found. Looked for: {places}.")
+
+
+def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
+    """Return the run folder of a trained detector, given as a path or as a name.
+
+    A name is looked for in ``<home>/models`` and then among the detectors that the project ships.
+
+    Raises:
+        UserError: no such run folder; the message lists the names that exist.
+    """
+    as_path = Path(name).expanduser()
+    if (as_path / "config.json").is_file():
+        return as_path.resolve()
+    roots = list(dict.fromkeys([home(out_dir) / "models", project() / "models"]))
+    for root in roots:
+        if (root / name / "config.json").is_file():
+            return root / name
+    known = sorted({path.parent.name for root in roots for path in root.glob("*/config.json")})
+    listed = ", ".join(known) if known else "none yet: run notebook 02 or 03, or `make run`"
+    places = " or ".join(str(root) for root in roots)
+    raise UserError(f"No detector '{name}' in {places}. Known detectors: {listed}.")
+
+
+def backbone_weights() -> Path:
+    """Return the ImageNet weights of EfficientNet-Lite0 that the project ships."""
+    return project() / "models" / "efficientnet_lite0.imagenet.weights.h5"
+
+
+def notebooks() -> Path:
+    """Return the folder of the five notebooks."""
+    return project() / "notebooks"

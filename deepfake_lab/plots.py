@@ -1,0 +1,242 @@
+"""Frames -> matplotlib Axes. Nothing here shows or saves; :func:`save_figure` does, when asked."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from sklearn import metrics as sk
+
+from deepfake_lab import images, paths
+from deepfake_lab.detector import Prediction
+from deepfake_lab.evaluation import wilson_interval
+from deepfake_lab.explain import radial_profile, resize_map
+
+#: One color per label in every figure; told apart by people who see red and green alike.
+COLORS = {"real": "#0072B2", "fake": "#D55E00"}
+
+
+def save_figure(figure: Figure, name: str, out_dir: str | Path = "") -> Path:
+    """Write a figure to ``<out_dir>/figures/<name>.png`` and return the path."""
+    path = paths.home(out_dir) / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+    return path
+
+
+def plot_photos(rows: pd.DataFrame, columns: int = 8, size: int = 128) -> Figure:
+    """Show photos in a grid, each under its label and, where it has one, its verdict.
+
+    Args:
+        rows: manifest or predictions frame; all its photos are shown.
+        columns: photos per row.
+        size: pixels per photo.
+    """
+    lines = -(-len(rows) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(1.55 * columns, 1.9 * lines), squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for ax, row in zip(axes.flat, rows.to_dict("records")):
+        ax.imshow(images.load_face(row["path"], size, "face").pixels)
+        title = row["label"] if row["source"] == row["label"] else f"{row['label']}: {row['source']}"
+        if isinstance(row.get("verdict"), str):
+            title = f"{row['label']}, called {row['verdict']}\n{row['confidence']:.0%}"
+        ax.set_title(title, fontsize=8, color=COLORS[row["label"]])
+    return figure
+
+
+def plot_arrays(pictures: np.ndarray, titles: list[str] | None = None, cmap: str | None = None,
+                columns: int = 8) -> Figure:  # fmt: skip
+    """Show pictures that are already arrays, (N, H, W) or (N, H, W, 3), in a grid."""
+    lines = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(1.55 * columns, 1.7 * lines), squeeze=False, layout="constrained"
+    )
+    for ax in axes.flat:
+        ax.axis("off")
+    for i, (ax, picture) in enumerate(zip(axes.flat, pictures)):
+        ax.imshow(picture, cmap=cmap)
+        ax.set_title(titles[i] if titles else "", fontsize=8)
+    return figure
+
+
+def plot_counts(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Show how many images each source gives to each split."""
+    ax = ax or _axes(7, 3)
+    counts = manifest.groupby(["split", "label", "source"]).size().unstack(["label", "source"])
+    counts = counts.reindex([s for s in ("train", "valid", "test") if s in counts.index]).fillna(0)
+    counts = counts[sorted(counts.columns, reverse=True)]  # real before fake
+    shades = {label: iter(sns.light_palette(color, 6, reverse=True)) for label, color in COLORS.items()}
+    left = np.zeros(len(counts))
+    for label, source in counts.columns:
+        values = counts[label, source].to_numpy()
+        name = label if source == label else f"{label}: {source}"
+        shade = next(shades[label], COLORS[label])
+        ax.barh(counts.index, values, left=left, label=name, color=shade)
+        left += values
+    ax.invert_yaxis()
+    ax.set(xlabel="images", ylabel="")
+    ax.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    return ax
+
+
+def plot_fact(manifest: pd.DataFrame, column: str, ax: Axes | None = None) -> Axes:
+    """Show how a number about the files (``bytes``, ``width``) is distributed for each label."""
+    ax = ax or _axes(5, 3)
+    sns.histplot(
+        manifest, x=column, hue="label", hue_order=list(COLORS), palette=COLORS, bins=25,
+        element="step", stat="density", common_norm=False, ax=ax,
+    )  # fmt: skip
+    return ax
+
+
+def plot_spectra(spectra: dict[str, np.ndarray], ax: Axes | None = None) -> Axes:
+    """Show average log-spectra as curves from coarse to fine, one per name."""
+    ax = ax or _axes(6, 3.2)
+    for name, spectrum in spectra.items():
+        profile = radial_profile(spectrum)
+        color = COLORS.get(name)
+        ax.plot(np.linspace(0, 0.5, len(profile)), profile, label=name, color=color)
+    ax.set(xlabel="spatial frequency (cycles per pixel)", ylabel="mean log magnitude")
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_history(history: pd.DataFrame, metric: str = "loss", ax: Axes | None = None) -> Axes:
+    """Show a metric on training and on validation images, epoch by epoch."""
+    ax = ax or _axes(5, 3)
+    ax.plot(history["epoch"], history[metric], "o-", ms=3, label="training")
+    ax.plot(history["epoch"], history[f"val_{metric}"], "o-", ms=3, label="validation")
+    ax.set(xlabel="epoch", ylabel=metric)
+    ax.legend(frameon=False)
+    return ax
+
+
+def plot_confusion(predictions: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Show how many real and fake photos were called what."""
+    ax = ax or _axes(3.4, 3)
+    verdicts = pd.Categorical(predictions["verdict"], ["REAL", "FAKE"])
+    table = pd.crosstab(predictions["label"], verdicts, dropna=False)
+    table = table.reindex(index=["real", "fake"])
+    sns.heatmap(table, annot=True, fmt="d", cmap="Blues", cbar=False, ax=ax)
+    ax.set(xlabel="verdict", ylabel="truth")
+    return ax
+
+
+def plot_roc(predictions: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Show the ROC curve of each detector, with its area."""
+    ax = ax or _axes(4, 4)
+    for name, rows in predictions.items():
+        fall_out, recall, _ = sk.roc_curve(rows["label"] == "fake", rows["p_fake"])
+        ax.plot(fall_out, recall, label=f"{name}: {sk.auc(fall_out, recall):.3f}")
+    ax.plot([0, 1], [0, 1], ":", color="grey", label="a coin: 0.500")
+    ax.set(xlabel="real photos called fake", ylabel="fakes found", title="ROC", aspect="equal")
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return ax
+
+
+def plot_precision_recall(predictions: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Show the precision-recall curve of each detector."""
+    ax = ax or _axes(4, 4)
+    for name, rows in predictions.items():
+        precision, recall, _ = sk.precision_recall_curve(rows["label"] == "fake", rows["p_fake"])
+        ax.plot(recall, precision, drawstyle="steps-post", label=name)
+    ax.set(
+        xlabel="recall: fakes found", ylabel="precision: right when it says FAKE",
+        title="Precision and recall", xlim=(0, 1.02), ylim=(0, 1.02), aspect="equal",
+    )  # fmt: skip
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    return ax
+
+
+def plot_calibration(
+    predictions: dict[str, pd.DataFrame], bins: int = 5, ax: Axes | None = None
+) -> Axes:
+    """Show the share of fakes among photos with about the same P(fake), with 95% intervals."""
+    ax = ax or _axes(4, 4)
+    for name, rows in predictions.items():
+        ordered = rows.sort_values("p_fake")
+        parts = [ordered.iloc[i] for i in np.array_split(np.arange(len(ordered)), bins)]
+        said = np.array([part["p_fake"].mean() for part in parts])
+        fakes = np.array([(part["label"] == "fake").sum() for part in parts])
+        sizes = np.array([len(part) for part in parts])
+        low, high = wilson_interval(fakes, sizes)
+        share = fakes / sizes
+        ax.errorbar(
+            said, share, [np.maximum(share - low, 0), np.maximum(high - share, 0)],
+            fmt="o-", ms=4, capsize=2, label=name,
+        )  # fmt: skip
+    ax.plot([0, 1], [0, 1], ":", color="grey", label="perfect")
+    ax.set(
+        xlabel="P(fake) that was said", ylabel="share that was fake", title="Calibration",
+        xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal",
+    )  # fmt: skip
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
+    return ax
+
+
+def plot_robustness(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | None = None) -> Axes:
+    """Show a metric under each degradation, with 95% intervals, one color per detector."""
+    ax = ax or _axes(8, 3.2)
+    names = list(dict.fromkeys(table["detector"]))
+    for i, name in enumerate(names):
+        rows = table[table["detector"] == name]
+        x = np.arange(len(rows)) + 0.16 * (i - (len(names) - 1) / 2)
+        spread = [rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]]
+        ax.errorbar(x, rows[metric], np.maximum(spread, 0), fmt="o", ms=5, capsize=3, label=name)
+    words = {"none": "as it is", "jpeg": "JPEG {:g}", "blur": "blur {:g} px", "downscale": "size 1/{:g}"}
+    rows = table[table["detector"] == names[0]]
+    labels = [words[kind].format(level) for kind, level in zip(rows["kind"], rows["level"])]
+    ax.axhline(0.5, ls=":", color="grey")
+    ax.set(xticks=range(len(labels)), xticklabels=labels, ylabel=metric.replace("_", " "))
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    return ax
+
+
+def plot_prediction(prediction: Prediction, evidence: np.ndarray | None = None) -> Figure:
+    """Show the square that was judged, and beside it what argued for FAKE and for REAL.
+
+    Args:
+        prediction: the answer.
+        evidence: (h, w) from :func:`deepfake_lab.explain.heat_map`; None shows the photo alone.
+    """
+    panels = 1 if evidence is None else 2
+    figure, axes = plt.subplots(1, panels, figsize=(3.2 * panels, 3.4), squeeze=False, layout="constrained")
+    pixels = prediction.framed.pixels
+    axes[0, 0].imshow(pixels)
+    axes[0, 0].set_title(prediction.name, fontsize=9)
+    if evidence is not None:
+        heat = resize_map(evidence, pixels.shape[0])
+        limit = max(float(np.abs(heat).max()), 1e-6)
+        axes[0, 1].imshow(pixels.mean(axis=-1), cmap="gray")
+        shown = axes[0, 1].imshow(heat, cmap="coolwarm", alpha=0.5, vmin=-limit, vmax=limit)
+        axes[0, 1].set_title("red argues FAKE, blue argues REAL", fontsize=9)
+        figure.colorbar(shown, ax=axes[0, 1], shrink=0.8, label="logit")
+    for ax in axes.flat:
+        ax.axis("off")
+    figure.suptitle(str(prediction), fontsize=11)
+    return figure
+
+
+def plot_face_box(photo: np.ndarray, prediction: Prediction, ax: Axes | None = None) -> Axes:
+    """Show the whole photo, (H, W, 3) uint8, with the face and the square that was judged."""
+    ax = ax or _axes(4, 3)
+    ax.imshow(photo)
+    left, top, right, bottom = prediction.framed.box
+    ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec="white", lw=2))
+    face = prediction.framed.face
+    if face is not None:
+        corner = (face.left, face.top)
+        ax.add_patch(Rectangle(corner, face.width, face.height, fill=False, ec="yellow", lw=1))
+    ax.axis("off")
+    return ax
+
+
+def _axes(width: float, height: float) -> Axes:
+    return plt.subplots(figsize=(width, height), layout="constrained")[1]
