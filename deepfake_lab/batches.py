@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
 from deepfake_lab import images
 from deepfake_lab.datasets import SPLITS
 from deepfake_lab.errors import UserError
+from deepfake_lab.progress import progress
 
 #: Frames of one split that take more memory than this many bytes are kept in a temporary file.
 IN_MEMORY = 2 * 1024**3
@@ -44,9 +44,7 @@ class Split:
         return images.center_crop(self.frames[start:stop], self.image_size)
 
 
-def load_splits(
-    manifest: pd.DataFrame, image_size: int, framing: str = "face"
-) -> dict[str, Split]:
+def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") -> dict[str, Split]:
     """Decode and cut every image of a manifest once.
 
     An image that cannot be decoded is left out and named in a warning.
@@ -82,7 +80,7 @@ def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split
 
     with ThreadPoolExecutor() as pool:
         work = pool.map(load, range(len(rows)), rows["path"])
-        list(tqdm(work, total=len(rows), desc=f"loading {name}", leave=False, disable=None))
+        list(progress(work, f"loading {name}", len(rows)))
     rows = rows.assign(face_found=face_found)
     if failed:
         if len(failed) == len(rows):

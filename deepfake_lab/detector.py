@@ -17,6 +17,7 @@ import numpy as np
 from deepfake_lab import images, paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.images import FramedFace, ImageSource
+from deepfake_lab.progress import progress
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
@@ -44,7 +45,7 @@ class Prediction:
         uncertain: whether p_fake lies in the band in which the detector errs too often.
         framed: the square that was judged, and the face in it.
         model: name of the detector.
-        caveats: what the reader has to know besides, one sentence each.
+        caveats: what speaks against relying on this answer, one sentence each.
     """
 
     name: str
@@ -109,15 +110,23 @@ class Detector:
         return cls(folder, config, (folder / "model.tflite").read_bytes())
 
     @property
+    def about(self) -> str:
+        """Return one sentence on what this detector learned from, to go beside its answers."""
+        data = self.config["data"]
+        return (
+            f"The detector '{self.name}' learned from {data['train']:,} photos of the data set "
+            f"'{data['name']}'; on other cameras and other generators it is less reliable than "
+            "its test says."
+        )
+
+    @property
     def image_size(self) -> int:
         """Return the side of the model's input in pixels."""
         return self.config["image_size"]
 
     def frame(self, photo: ImageSource) -> FramedFace:
         """Read a photo and cut it as this detector was trained: pixels (image_size, same, 3)."""
-        framed = images.load_face(
-            photo, images.frame_size(self.image_size), self.config["framing"]
-        )
+        framed = images.load_face(photo, images.frame_size(self.image_size), self.config["framing"])
         pixels = np.ascontiguousarray(images.center_crop(framed.pixels, self.image_size))
         return FramedFace(pixels, framed.box, framed.face, framed.faces_found)
 
@@ -165,13 +174,12 @@ class Detector:
         return Prediction(name, p_fake, verdict, confidence, uncertain, framed, self.name, caveats)
 
     def predict_many(
-        self, photos: "pd.DataFrame | str | Path | Iterable[str | Path]", progress: bool = True
+        self, photos: "pd.DataFrame | str | Path | Iterable[str | Path]"
     ) -> "pd.DataFrame":
         """Answer about many photos.
 
         Args:
             photos: a manifest frame, a folder (read with all folders below it), or paths.
-            progress: show a progress bar.
 
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
@@ -185,7 +193,7 @@ class Detector:
 
         manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
         logits, faces, errors = [], [], []
-        for framed in self._framed(list(manifest["path"]), progress):
+        for framed in self._framed(list(manifest["path"])):
             good = [f for f in framed if isinstance(f, FramedFace)]
             scores = iter(self.logits(np.stack([f.pixels for f in good])) if good else ())
             logits += [next(scores) if isinstance(f, FramedFace) else np.nan for f in framed]
@@ -217,8 +225,7 @@ class Detector:
         others = [column for column in answers.columns if column not in ANSWER_COLUMNS]
         return answers[others + ANSWER_COLUMNS]
 
-    def _framed(self, files: list[str], progress: bool) -> Iterator[list[FramedFace | UserError]]:
-        from tqdm.auto import tqdm
+    def _framed(self, files: list[str]) -> Iterator[list[FramedFace | UserError]]:
 
         def frame(path: str) -> FramedFace | UserError:
             try:
@@ -226,11 +233,10 @@ class Detector:
             except UserError as error:
                 return error
 
-        bar = tqdm(total=len(files), desc=self.name, leave=False, disable=None if progress else True)
-        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(files), BATCH):
+        starts = range(0, len(files), BATCH)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in progress(starts, f"{self.name}, batches of {BATCH}"):
                 yield list(pool.map(frame, files[start : start + BATCH]))
-                bar.update(len(files[start : start + BATCH]))
 
     def _verdict(self, p_fake: float) -> tuple[str, float, bool]:
         verdict = "FAKE" if p_fake >= self.config["threshold"] else "REAL"
@@ -251,11 +257,6 @@ class Detector:
                 f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "
                 "read the answer as 'do not know'."
             )
-        data = self.config["data"]
-        yield (
-            f"The detector '{self.name}' learned from {data['train']:,} photos of {data['name']}; "
-            "on other cameras and other generators it is less reliable than its test says."
-        )
 
     def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         results: dict[str, list[np.ndarray]] = {}
@@ -281,7 +282,7 @@ class _Runner:
 
         interpreter = Interpreter(model_content=model, num_threads=os.cpu_count())
         self._runner = interpreter.get_signature_runner()
-        (self._input, details), = self._runner.get_input_details().items()
+        ((self._input, details),) = self._runner.get_input_details().items()
         self._shape = (batch, *details["shape"][1:])
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:

@@ -3,16 +3,18 @@
 FAKE is the positive class throughout: scores are P(fake), labels are turned into 1 for fake here.
 """
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn import metrics as sk
-from tqdm.auto import tqdm
 
-from deepfake_lab import images
+from deepfake_lab import images, paths
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.progress import progress
 
 #: How often the photos are drawn again for an interval.
 RESAMPLES = 1000
@@ -67,9 +69,10 @@ def expected_calibration_error(
     Source: M. Pakdaman Naeini et al., AAAI 2015; K. Nguyen and B. O'Connor, EMNLP 2015 for
         adaptive bins.
     """
-    order = np.argsort(p_fake, kind="stable")
-    parts = np.array_split(order, min(bins, len(order)))
-    return float(sum(len(p) * abs(p_fake[p].mean() - labels[p].mean()) for p in parts) / len(order))
+    # Equal scores share a rank, and so a bin: the order of the photos must not matter.
+    rank = pd.Series(p_fake).rank().to_numpy()  # (N,) from 1 to N
+    bin_of = ((rank - 0.5) / len(rank) * bins).astype(int)
+    return float(np.abs(np.bincount(bin_of, weights=p_fake - labels)).sum() / len(rank))
 
 
 #: name -> function of (labels 0/1, p_fake, verdict is fake), each of shape (N,).
@@ -116,7 +119,13 @@ def evaluate(predictions: pd.DataFrame, seed: int = 0) -> dict:
             "failed": len(predictions) - len(rows),
         },
         "metrics": {
-            name: {"value": value, "low": float(low[name]), "high": float(high[name])}
+            # A resample is worse calibrated than the sample it is drawn from, so that the value
+            # itself may lie below all of them.
+            name: {
+                "value": value,
+                "low": min(value, float(low[name])),
+                "high": max(value, float(high[name])),
+            }
             for name, value in values.items()
         },
     }
@@ -189,7 +198,7 @@ def robustness(
     """
     results = []
     photos = [images.read_image(path) for path in manifest["path"]]
-    for kind, level in tqdm(degradations, desc=detector.name, leave=False, disable=None):
+    for kind, level in progress(degradations, detector.name):
         framed = [detector.frame(images.degrade(photo, kind, level)) for photo in photos]
         logits = detector.logits(np.stack([f.pixels for f in framed]))
         rows = manifest.assign(face_found=[f.face is not None for f in framed])
@@ -197,9 +206,31 @@ def robustness(
         row = {"detector": detector.name, "kind": kind, "level": level}
         for metric in ("roc_auc", "balanced_accuracy"):
             row[metric] = found[metric]["value"]
-            row[f"{metric}_low"], row[f"{metric}_high"] = found[metric]["low"], found[metric]["high"]
+            row[f"{metric}_low"] = found[metric]["low"]
+            row[f"{metric}_high"] = found[metric]["high"]
         results.append(row)
     return pd.DataFrame(results)
+
+
+def compare_runs(names: list[str], out_dir: str | Path = "") -> pd.DataFrame:
+    """Return the test metrics of several run folders side by side.
+
+    Returns:
+        A row per detector, indexed by its name, and a column per metric, each as
+        ``0.93 [0.88, 0.97]``: the value and its 95% interval.
+
+    Raises:
+        UserError: a run folder that is not there.
+    """
+    rows = {}
+    for name in names:
+        folder = paths.model_folder(name, out_dir)
+        test = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
+        rows[name] = {
+            metric: f"{m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]"
+            for metric, m in test["metrics"].items()
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _scored(predictions: pd.DataFrame) -> pd.DataFrame:

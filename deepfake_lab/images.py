@@ -21,8 +21,9 @@ ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 #: Files with one of these endings are taken for images when a folder is read.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif")
 
-#: Decoders that may run. Pillow has many more, for formats that no photo comes in.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "MPO")
+#: Decoders that may run. Pillow has many more, for formats that no photo comes in. (The MPO files
+#: of some phones open as JPEG.)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 
 #: More pixels than this are refused before decoding (a small file can claim billions).
 MAX_PIXELS = 100_000_000
@@ -82,32 +83,18 @@ def read_image(source: ImageSource) -> np.ndarray:
     if isinstance(source, np.ndarray):
         return _checked(_from_array(source), "the array")
     if isinstance(source, Image.Image):
-        return _checked(_to_rgb(source), "the image")
+        return _checked(_decode(source, "the image"), "the image")
     name, stream = _open(source)
-    try:
-        with warnings.catch_warnings():
-            # The pixel limit below is ours and stricter; Pillow's remarks on odd metadata say
-            # nothing about the pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(stream, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise UserError(
-                        f"{name}: {width} x {height} pixels is too large; "
-                        f"scale it down below {MAX_PIXELS // 1_000_000} megapixels."
-                    )
-                pixels = _to_rgb(image)
-    except UserError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise UserError(f"{name}: too many pixels; scale it down.") from error
-    except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name}: not an image in a format that can be read here.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, ArithmeticError) as error:
-        raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
-    finally:
-        stream.close()
-    return _checked(pixels, name)
+    with stream:
+        try:
+            image = Image.open(stream, formats=FORMATS)
+        except Image.UnidentifiedImageError as error:
+            raise UserError(f"{name}: not an image in a format that can be read here.") from error
+        except Image.DecompressionBombError as error:
+            raise UserError(f"{name}: too many pixels; scale it down.") from error
+        except Exception as error:  # what a decoder raises at a damaged file is anybody's guess
+            raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
+        return _checked(_decode(image, name), name)
 
 
 def load_face(source: ImageSource, size: int, framing: str = "face") -> FramedFace:
@@ -203,27 +190,48 @@ def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
     if isinstance(source, bytes):
         return "the uploaded file", io.BytesIO(source)
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
         try:
-            return str(source), io.BytesIO(path.read_bytes())
+            return str(source), io.BytesIO(Path(source).expanduser().read_bytes())
         except FileNotFoundError as error:
             raise UserError(f"{source}: no such file.") from error
         except IsADirectoryError as error:
             raise UserError(f"{source}: a folder, not a photo.") from error
-        except OSError as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise UserError(f"{source}: cannot be read ({_one_line(error)}).") from error
     if hasattr(source, "read"):
-        return str(getattr(source, "name", "the file")), io.BytesIO(source.read())
+        name = str(getattr(source, "name", "the file"))
+        try:
+            return name, io.BytesIO(source.read())
+        except (OSError, ValueError, TypeError) as error:
+            raise UserError(f"{name}: cannot be read; open it with mode 'rb'.") from error
     raise UserError(f"Cannot read an image from a {type(source).__name__}; give a path or bytes.")
+
+
+def _decode(image: Image.Image, name: str) -> np.ndarray:
+    """Return the pixels of an image that was opened; it is decoded here, if it was not before."""
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{name}: {width} x {height} pixels is too large; "
+            f"scale it down below {MAX_PIXELS // 1_000_000} megapixels."
+        )
+    try:
+        return _to_rgb(image)
+    except Exception as error:  # as above
+        raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        # 16-bit files use the whole range; 8-bit values kept in a wider type stay as they are.
-        scale = 257.0 if values.max(initial=0) > 255 else 1.0
-        image = Image.fromarray(np.clip(values / scale, 0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        highest = values.max(initial=0)
+        # 16 bits use their whole range; in wider types 8-bit values and shares of 1 occur as well.
+        if image.mode.startswith("I;16") or highest > 255:
+            values = values / 257
+        elif image.mode == "F" and highest <= 1:
+            values = values * 255
+        image = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -238,7 +246,7 @@ def _from_array(array: np.ndarray) -> np.ndarray:
             f"An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4); "
             f"this one is {array.dtype} {array.shape}."
         )
-    return _to_rgb(Image.fromarray(array))
+    return _decode(Image.fromarray(array), "the array")
 
 
 def _checked(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -251,6 +259,11 @@ def _checked(pixels: np.ndarray, name: str) -> np.ndarray:
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
+
+# Pillow's remarks on odd metadata say nothing about the pixels, and the pixel limit here is the
+# stricter one. A filter for good: `catch_warnings` is not safe among threads, and what it leaves
+# behind would swallow this library's own warnings.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # A truncated file must be an error, never a picture with a grey lower half.
 assert not ImageFile.LOAD_TRUNCATED_IMAGES

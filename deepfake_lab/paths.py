@@ -67,7 +67,7 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
     as_path = Path(name).expanduser()
     if (as_path / "config.json").is_file():
         return as_path.resolve()
-    roots = list(dict.fromkeys([home(out_dir) / "models", project() / "models"]))
+    roots = _model_roots(out_dir)
     for root in roots:
         if (root / name / "config.json").is_file():
             return root / name
@@ -77,9 +77,36 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
     raise UserError(f"No detector '{name}' in {places}. Known detectors: {listed}.")
 
 
+def has_model(name: str, out_dir: str | Path = "") -> bool:
+    """Return whether :func:`model_folder` would find a run folder of that name."""
+    return any((root / name / "config.json").is_file() for root in _model_roots(out_dir))
+
+
+def default_model() -> Path:
+    """Return the run folder that answers where nobody names one.
+
+    The shipped ``efficientnet``; in a checkout without it, the detector that was trained last.
+
+    Raises:
+        UserError: there is none yet.
+    """
+    shipped = project() / "models" / "efficientnet"
+    if (shipped / "config.json").is_file():
+        return shipped
+    patterns = ("models/*/config.json", "runs/*/models/*/config.json")
+    configs = [path for pattern in patterns for path in home().glob(pattern)]
+    if not configs:
+        raise UserError("There is no trained detector yet: run `make run` first, or give --model.")
+    return max(configs, key=lambda path: path.stat().st_mtime).parent
+
+
 def backbone_weights() -> Path:
     """Return the ImageNet weights of EfficientNet-Lite0 that the project ships."""
     return project() / "models" / "efficientnet_lite0.imagenet.weights.h5"
+
+
+def _model_roots(out_dir: str | Path) -> list[Path]:
+    return list(dict.fromkeys([home(out_dir) / "models", project() / "models"]))
 
 
 def notebooks() -> Path:

@@ -28,7 +28,7 @@ def save_figure(figure: Figure, name: str, out_dir: str | Path = "") -> Path:
     return path
 
 
-def plot_photos(rows: pd.DataFrame, columns: int = 8, size: int = 128) -> Figure:
+def plot_photos(rows: pd.DataFrame, columns: int = 8, size: int = 96) -> Figure:
     """Show photos in a grid, each under its label and, where it has one, its verdict.
 
     Args:
@@ -38,26 +38,41 @@ def plot_photos(rows: pd.DataFrame, columns: int = 8, size: int = 128) -> Figure
     """
     lines = -(-len(rows) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(1.55 * columns, 1.9 * lines), squeeze=False, layout="constrained"
+        lines, columns, figsize=(1.3 * columns, 1.6 * lines), squeeze=False, layout="constrained"
     )
     for ax in axes.flat:
         ax.axis("off")
     for ax, row in zip(axes.flat, rows.to_dict("records")):
         ax.imshow(images.load_face(row["path"], size, "face").pixels)
-        title = row["label"] if row["source"] == row["label"] else f"{row['label']}: {row['source']}"
+        named = row["source"] != row["label"]
+        title = f"{row['label']}: {row['source']}" if named else row["label"]
         if isinstance(row.get("verdict"), str):
             title = f"{row['label']}, called {row['verdict']}\n{row['confidence']:.0%}"
         ax.set_title(title, fontsize=8, color=COLORS[row["label"]])
     return figure
 
 
-def plot_arrays(pictures: np.ndarray, titles: list[str] | None = None, cmap: str | None = None,
-                columns: int = 8) -> Figure:  # fmt: skip
-    """Show pictures that are already arrays, (N, H, W) or (N, H, W, 3), in a grid."""
+def plot_arrays(
+    pictures: np.ndarray,
+    titles: list[str] | None = None,
+    cmap: str | None = None,
+    columns: int = 8,
+    inches: float = 1.5,
+) -> Figure:
+    """Show pictures that are already arrays, (N, H, W) or (N, H, W, 3), in a grid.
+
+    Args:
+        pictures: uint8 or floats as matplotlib's ``imshow`` takes them.
+        titles: one per picture.
+        cmap: for pictures without color.
+        columns: pictures per row.
+        inches: width of one picture.
+    """
     lines = -(-len(pictures) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(1.55 * columns, 1.7 * lines), squeeze=False, layout="constrained"
-    )
+        lines, columns, figsize=(inches * columns, (inches + 0.2) * lines),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
     for ax in axes.flat:
         ax.axis("off")
     for i, (ax, picture) in enumerate(zip(axes.flat, pictures)):
@@ -72,7 +87,9 @@ def plot_counts(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
     counts = manifest.groupby(["split", "label", "source"]).size().unstack(["label", "source"])
     counts = counts.reindex([s for s in ("train", "valid", "test") if s in counts.index]).fillna(0)
     counts = counts[sorted(counts.columns, reverse=True)]  # real before fake
-    shades = {label: iter(sns.light_palette(color, 6, reverse=True)) for label, color in COLORS.items()}
+    shades = {
+        label: iter(sns.light_palette(color, 6, reverse=True)) for label, color in COLORS.items()
+    }
     left = np.zeros(len(counts))
     for label, source in counts.columns:
         values = counts[label, source].to_numpy()
@@ -113,8 +130,34 @@ def plot_history(history: pd.DataFrame, metric: str = "loss", ax: Axes | None = 
     ax = ax or _axes(5, 3)
     ax.plot(history["epoch"], history[metric], "o-", ms=3, label="training")
     ax.plot(history["epoch"], history[f"val_{metric}"], "o-", ms=3, label="validation")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel="epoch", ylabel=metric)
     ax.legend(frameon=False)
+    return ax
+
+
+def plot_intervals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Show metrics with their intervals, one color per detector.
+
+    Args:
+        table: columns ``detector, metric, value, low, high``, as
+            :func:`deepfake_lab.evaluation.metrics_table` returns them.
+        ax: where to draw.
+    """
+    metrics = list(dict.fromkeys(table["metric"]))
+    names = list(dict.fromkeys(table["detector"]))
+    ax = ax or _axes(7, 0.6 + 0.6 * len(metrics))
+    for i, name in enumerate(names):
+        rows = table[table["detector"] == name].set_index("metric").loc[metrics]
+        y = np.arange(len(metrics)) + 0.18 * (i - (len(names) - 1) / 2)
+        spread = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        ax.errorbar(
+            rows["value"], y, xerr=np.maximum(spread, 0), fmt="o", ms=5, capsize=3, label=name
+        )
+    ax.set(yticks=range(len(metrics)), yticklabels=[m.replace("_", " ") for m in metrics])
+    ax.set(xlim=(-0.02, 1.02), xlabel="value, with 95% interval")
+    ax.invert_yaxis()
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 
@@ -190,7 +233,9 @@ def plot_robustness(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | Non
         x = np.arange(len(rows)) + 0.16 * (i - (len(names) - 1) / 2)
         spread = [rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]]
         ax.errorbar(x, rows[metric], np.maximum(spread, 0), fmt="o", ms=5, capsize=3, label=name)
-    words = {"none": "as it is", "jpeg": "JPEG {:g}", "blur": "blur {:g} px", "downscale": "size 1/{:g}"}
+    words = {
+        "none": "as it is", "jpeg": "JPEG {:g}", "blur": "blur {:g} px", "downscale": "size 1/{:g}",
+    }  # fmt: skip
     rows = table[table["detector"] == names[0]]
     labels = [words[kind].format(level) for kind, level in zip(rows["kind"], rows["level"])]
     ax.axhline(0.5, ls=":", color="grey")
@@ -207,7 +252,9 @@ def plot_prediction(prediction: Prediction, evidence: np.ndarray | None = None) 
         evidence: (h, w) from :func:`deepfake_lab.explain.heat_map`; None shows the photo alone.
     """
     panels = 1 if evidence is None else 2
-    figure, axes = plt.subplots(1, panels, figsize=(3.2 * panels, 3.4), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        1, panels, figsize=(3.2 * panels, 3.4), squeeze=False, layout="constrained"
+    )
     pixels = prediction.framed.pixels
     axes[0, 0].imshow(pixels)
     axes[0, 0].set_title(prediction.name, fontsize=9)

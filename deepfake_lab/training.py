@@ -215,31 +215,11 @@ def to_tflite(model: keras.Model) -> bytes:
     """Return the model as LiteRT reads it: logit and, where there is one, activation map."""
     import tensorflow as tf
 
+    tf.get_logger().setLevel("ERROR")  # else it announces temporary folders
     with tempfile.TemporaryDirectory() as folder, _quiet_stderr():
         # Through a SavedModel: the converter's direct way expects the Keras of TensorFlow 2.15.
         models.with_activation_map(model).export(folder, verbose=False)
         return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
-
-
-def compare_runs(names: list[str], out_dir: str | Path = "") -> pd.DataFrame:
-    """Return the test metrics of several run folders side by side.
-
-    Returns:
-        A row per detector, indexed by its name, and a column per metric, each as
-        ``0.93 [0.88, 0.97]``: the value and its 95% interval.
-
-    Raises:
-        UserError: a run folder that is not there.
-    """
-    rows = {}
-    for name in names:
-        folder = paths.model_folder(name, out_dir)
-        test = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
-        rows[name] = {
-            metric: f"{m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]"
-            for metric, m in test["metrics"].items()
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def _compile(model: keras.Model, learning_rate) -> None:

@@ -1,0 +1,129 @@
+"""The command `deepfake-lab`. Subcommands import what they need: asking for help stays quick."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from deepfake_lab.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    0: all went well. 1: some photos could not be read, the others were answered. 2: nothing could
+    be done; one line on standard error says why. 130: interrupted.
+    """
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        return options.command(options)
+    except UserError as error:
+        print(f"deepfake-lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("deepfake-lab: interrupted.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="deepfake-lab", description="Classify face photos as REAL or FAKE, honestly."
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the five notebooks in order, without a screen")
+    run.add_argument("--params", type=Path, metavar="FILE", help="a YAML file, see params/")
+    run.add_argument(
+        "-p", dest="values", action="append", default=[], metavar="NAME=VALUE",
+        help="set one parameter; may be given several times and goes before --params",
+    )  # fmt: skip
+    run.add_argument(
+        "--only", action="append", metavar="NN",
+        help="run only the notebooks whose names begin so; may be given several times",
+    )  # fmt: skip
+    run.add_argument("--out", default="", metavar="DIR", help="where everything is written")
+    run.set_defaults(command=_run)
+
+    predict = commands.add_parser("predict", help="say of photos whether they are real or fake")
+    predict.add_argument("photos", nargs="+", metavar="PHOTO")
+    predict.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    predict.set_defaults(command=_predict)
+
+    serve = commands.add_parser("serve", help="the web page: upload a photo, read the verdict")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=5000)
+    serve.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    serve.set_defaults(command=_serve)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from deepfake_lab.course import run_course, verdict_of
+
+    parameters = _read_parameters(options.params) | dict(map(_name_and_value, options.values))
+    folder = run_course(parameters, options.only, options.out)
+    print(f"Everything of this run lies in {folder}")
+    verdict = verdict_of(folder)
+    if verdict:
+        print(verdict)
+    return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from deepfake_lab import paths
+    from deepfake_lab.detector import Detector
+
+    detector = Detector.load(options.model or paths.default_model())
+    failed = 0
+    for photo in options.photos:
+        try:
+            answer = detector.predict(photo)
+        except UserError as error:
+            print(f"deepfake-lab: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        print(f"{photo}: {answer}" if len(options.photos) > 1 else answer)
+        for caveat in answer.caveats:
+            print(f"  {caveat}")
+    if failed < len(options.photos):
+        print(detector.about)
+    return 1 if failed else 0
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from deepfake_lab.web import serve
+
+    return serve(options.host, options.port, options.model)
+
+
+def _read_parameters(file: Path | None) -> dict[str, Any]:
+    import yaml
+
+    if file is None:
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{file} must hold lines like `epochs: 3`.")
+    return content
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"-p takes NAME=VALUE, not '{text}'.")
+    try:
+        return name, yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise UserError(f"-p {name}: '{value}' is not a value.") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Run the notebooks in order through papermill, without a screen."""
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import papermill
+import yaml
+from papermill.exceptions import PapermillExecutionError
+
+from deepfake_lab import paths
+from deepfake_lab.detector import verdict_line
+from deepfake_lab.errors import UserError
+
+
+def run_course(
+    parameters: dict[str, Any], only: list[str] | None = None, out_dir: str | Path = ""
+) -> Path:
+    """Execute the notebooks, each with those of the parameters that it knows.
+
+    Everything of one run lies together: ``notebooks/`` (executed copies), ``models/``,
+    ``figures/``, ``logs/``, ``metrics/``, ``predictions.csv`` and ``parameters.yaml``.
+
+    Args:
+        parameters: values for the cells tagged ``parameters``, by name.
+        only: beginnings of notebook names (``03``); None for all.
+        out_dir: a new or empty folder; with ``only``, it may hold an earlier run to go on with.
+            Empty for ``<home>/runs/<data>-<time>``.
+
+    Returns:
+        The folder of the run.
+
+    Raises:
+        UserError: a parameter that no notebook knows or of the wrong type, a notebook that does
+            not exist, a folder that holds another run, or a notebook that stopped (with its name,
+            the cell and the reason).
+    """
+    notebooks = _chosen(only)
+    known = {notebook: _parameters(notebook) for notebook in paths.notebooks().glob("*.ipynb")}
+    _check(parameters, known)
+    parameters = dict(parameters)
+    if "data_dir" in parameters:  # a relative path is the caller's, not the notebook's
+        parameters["data_dir"] = str(paths.data_folder(parameters["data_dir"]))
+    folder = _new_folder(out_dir, parameters, anew=only is None)
+    parameters["out_dir"] = str(folder)
+    recorded = yaml.safe_dump(parameters, sort_keys=True, allow_unicode=True)
+    (folder / "parameters.yaml").write_text(recorded, encoding="utf-8")
+    for number, notebook in enumerate(notebooks, start=1):
+        print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
+        mine = {name: value for name, value in parameters.items() if name in known[notebook]}
+        _execute(notebook, folder / "notebooks" / notebook.name, mine)
+    return folder
+
+
+def verdict_of(folder: Path) -> str | None:
+    """Return the line about the photo that notebook 05 judged first, or None where it did not run.
+
+    Args:
+        folder: of a run.
+    """
+    table = folder / "predictions.csv"
+    if not table.is_file():
+        return None
+    first = pd.read_csv(table).iloc[0]
+    return verdict_line(first["verdict"], first["confidence"])
+
+
+def _chosen(only: list[str] | None) -> list[Path]:
+    notebooks = sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+    if not only:
+        return notebooks
+    for beginning in only:
+        if not any(notebook.name.startswith(beginning) for notebook in notebooks):
+            names = ", ".join(notebook.stem for notebook in notebooks)
+            raise UserError(f"No notebook begins with '{beginning}'. Notebooks: {names}.")
+    return [n for n in notebooks if any(n.name.startswith(beginning) for beginning in only)]
+
+
+def _parameters(notebook: Path) -> dict[str, str]:
+    """Return name -> type of a notebook's parameters."""
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: facts["inferred_type_name"] for name, facts in found.items()}
+
+
+def _check(parameters: dict[str, Any], known: dict[Path, dict[str, str]]) -> None:
+    types = {name: kind for found in known.values() for name, kind in found.items()}
+    for name, value in parameters.items():
+        if name == "out_dir":
+            raise UserError("out_dir is no parameter here: say where to write with --out.")
+        if name not in types:
+            close = difflib.get_close_matches(name, types, n=1, cutoff=0.0)[0]
+            listed = ", ".join(sorted(set(types) - {"out_dir"}))
+            raise UserError(
+                f"No notebook knows the parameter '{name}'; did you mean '{close}'? All: {listed}."
+            )
+        kind = type(value).__name__
+        wanted = types[name]
+        fits = kind == wanted or (wanted == "float" and kind == "int") or wanted in ("", "None")
+        if not fits:
+            raise UserError(f"The parameter '{name}' must be {wanted}, not {kind}: {value!r}.")
+
+
+def _new_folder(out_dir: str | Path, parameters: dict[str, Any], anew: bool) -> Path:
+    if out_dir:
+        folder = Path(out_dir).expanduser().resolve()
+        if anew and folder.is_dir() and any(folder.iterdir()):
+            raise UserError(f"{folder} is not empty: give --out a new folder, or leave it out.")
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file: give --out a folder.")
+    else:
+        data = Path(parameters.get("data_dir", "sample")).name
+        stem = paths.home() / "runs" / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder, again = stem, 2
+        while folder.exists():  # two runs in one second
+            folder, again = stem.with_name(f"{stem.name}-{again}"), again + 1
+    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
+    try:
+        with _kernel_messages_in(output.parent.parent / "kernel.log"):
+            papermill.execute_notebook(
+                str(notebook), str(output), parameters=parameters, kernel_name="python3"
+            )
+    except PapermillExecutionError as error:
+        reason = " ".join(str(error.evalue).split())
+        raise UserError(
+            f"{notebook.stem} stopped in cell [{error.exec_count}]: {error.ename}: {reason} "
+            f"(the executed copy: {output})"
+        ) from error
+
+
+@contextmanager
+def _kernel_messages_in(log: Path) -> Iterator[None]:
+    """Send what kernels print past the notebook (TensorFlow's C++ remarks) to a file.
+
+    The kernel inherits file descriptor 2; the progress bar keeps the terminal.
+    """
+    terminal = os.dup(2)
+    python_stderr = sys.stderr
+    with log.open("ab") as file, os.fdopen(os.dup(2), "w", buffering=1) as screen:
+        os.dup2(file.fileno(), 2)
+        sys.stderr = screen
+        try:
+            yield
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            sys.stderr = python_stderr
