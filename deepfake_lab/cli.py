@@ -59,14 +59,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from deepfake_lab.course import run_course, verdict_of
+    from deepfake_lab.course import first_verdict, run_course
 
     parameters = _read_parameters(options.params) | dict(map(_name_and_value, options.values))
     folder = run_course(parameters, options.only, options.out)
     print(f"Everything of this run lies in {folder}")
-    verdict = verdict_of(folder)
+    verdict = first_verdict(folder)
     if verdict:
-        print(verdict)
+        photo, line = verdict
+        print(f"One photo that the detectors have not learned from, {photo}:")
+        print(line)
     return 0
 
 

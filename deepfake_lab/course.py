@@ -58,17 +58,20 @@ def run_course(
     return folder
 
 
-def verdict_of(folder: Path) -> str | None:
-    """Return the line about the photo that notebook 05 judged first, or None where it did not run.
+def first_verdict(folder: Path) -> tuple[str, str] | None:
+    """Return what notebook 05 said of its first photo, or None where it did not run.
 
     Args:
         folder: of a run.
+
+    Returns:
+        The photo's file name and the verdict line.
     """
     table = folder / "predictions.csv"
     if not table.is_file():
         return None
     first = pd.read_csv(table).iloc[0]
-    return verdict_line(first["verdict"], first["confidence"])
+    return first["file"], verdict_line(first["verdict"], first["confidence"])
 
 
 def _chosen(only: list[str] | None) -> list[Path]:

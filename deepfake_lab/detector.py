@@ -100,14 +100,19 @@ class Detector:
             out_dir: where the run was written; see :func:`deepfake_lab.paths.home`.
 
         Raises:
-            UserError: no such detector, or a run folder that lacks a part.
+            UserError: no such detector, or a run folder that lacks a part or holds a damaged one.
         """
         folder = paths.model_folder(name, out_dir)
         missing = [part for part in PARTS if not (folder / part).is_file()]
         if missing:
             raise UserError(f"{folder} is not a whole run folder: {', '.join(missing)} missing.")
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return cls(folder, config, (folder / "model.tflite").read_bytes())
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            return cls(folder, config, (folder / "model.tflite").read_bytes())
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{folder / 'config.json'} is damaged: train this detector again."
+            ) from error
 
     @property
     def about(self) -> str:
@@ -128,7 +133,11 @@ class Detector:
         """Read a photo and cut it as this detector was trained: pixels (image_size, same, 3)."""
         framed = images.load_face(photo, images.frame_size(self.image_size), self.config["framing"])
         pixels = np.ascontiguousarray(images.center_crop(framed.pixels, self.image_size))
-        return FramedFace(pixels, framed.box, framed.face, framed.faces_found)
+        # The box goes with the pixels: what the center crop leaves over is not judged.
+        left, top, right, bottom = framed.box
+        edge = round((right - left) * (1 - self.image_size / framed.pixels.shape[0]) / 2)
+        box = (left + edge, top + edge, right - edge, bottom - edge)
+        return FramedFace(pixels, box, framed.face, framed.faces_found)
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Return the raw scores of square pictures; positive says fake.

@@ -7,6 +7,8 @@ Training, evaluation, the notebook cell, the command and the web page all come t
 import io
 import warnings
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,6 +66,17 @@ class FramedFace:
     faces_found: int
 
 
+@cache
+def formats() -> tuple[str, ...]:
+    """Return the decoders that may run: :data:`FORMATS`, and HEIC where the extra `heic` is there."""
+    if find_spec("pillow_heif") is None:
+        return FORMATS
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
 def read_image(source: ImageSource) -> np.ndarray:
     """Decode an image and check it.
 
@@ -87,7 +100,7 @@ def read_image(source: ImageSource) -> np.ndarray:
     name, stream = _open(source)
     with stream:
         try:
-            image = Image.open(stream, formats=FORMATS)
+            image = Image.open(stream, formats=formats())
         except Image.UnidentifiedImageError as error:
             raise UserError(f"{name}: not an image in a format that can be read here.") from error
         except Image.DecompressionBombError as error:

@@ -126,7 +126,7 @@ def set_trainable(model: keras.Model, top_blocks: int | None) -> None:
     first = blocks[-top_blocks] if top_blocks else None
     learning = top_blocks is None
     backbone.trainable = top_blocks != 0
-    # Layer by layer: the line above does nothing to the layers where its value has not changed.
+    # Layer by layer: under TensorFlow, setting True where it already says True reaches no layer.
     for layer in backbone.layers:
         match = _BLOCK.match(layer.name)
         learning = learning or (match is not None and match.group(1) == first)

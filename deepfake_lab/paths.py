@@ -27,7 +27,7 @@ def home(out_dir: str | Path = "") -> Path:
         out_dir: a folder given by the person; empty for the default described above.
     """
     chosen = str(out_dir) or os.environ.get("DEEPFAKE_LAB_HOME", "")
-    return Path(chosen).expanduser().resolve() if chosen else project()
+    return _expanded(chosen).resolve() if chosen else project()
 
 
 def data_folder(name: str | Path) -> Path:
@@ -42,10 +42,10 @@ def data_folder(name: str | Path) -> Path:
     """
     if not str(name).strip():
         raise UserError("No data folder given: set data_dir to a folder, for example 'sample'.")
-    wanted = Path(name).expanduser()
+    wanted = _expanded(name)
     roots = [Path.cwd(), project() / "data"]
     if os.environ.get("DEEPFAKE_LAB_DATA"):
-        roots.insert(1, Path(os.environ["DEEPFAKE_LAB_DATA"]).expanduser())
+        roots.insert(1, _expanded(os.environ["DEEPFAKE_LAB_DATA"]))
     candidates = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
     for candidate in candidates:
         if candidate.is_dir():
@@ -64,14 +64,18 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
     Raises:
         UserError: no such run folder; the message lists the names that exist.
     """
-    as_path = Path(name).expanduser()
+    as_path = _expanded(name)
     if (as_path / "config.json").is_file():
         return as_path.resolve()
     roots = _model_roots(out_dir)
     for root in roots:
         if (root / name / "config.json").is_file():
             return root / name
-    known = sorted({path.parent.name for root in roots for path in root.glob("*/config.json")})
+    for folder in (as_path, *(root / name for root in roots)):
+        if str(name).strip() and folder.is_dir():
+            raise UserError(f"{folder} is not a whole run folder: config.json missing.")
+    # Hidden folders are runs that are being written at this moment.
+    known = sorted({path.parent.name for root in roots for path in root.glob("[!.]*/config.json")})
     listed = ", ".join(known) if known else "none yet: run notebook 02 or 03, or `make run`"
     places = " or ".join(str(root) for root in roots)
     raise UserError(f"No detector '{name}' in {places}. Known detectors: {listed}.")
@@ -93,7 +97,7 @@ def default_model() -> Path:
     shipped = project() / "models" / "efficientnet"
     if (shipped / "config.json").is_file():
         return shipped
-    patterns = ("models/*/config.json", "runs/*/models/*/config.json")
+    patterns = ("models/[!.]*/config.json", "runs/*/models/[!.]*/config.json")
     configs = [path for pattern in patterns for path in home().glob(pattern)]
     if not configs:
         raise UserError("There is no trained detector yet: run `make run` first, or give --model.")
@@ -103,6 +107,11 @@ def default_model() -> Path:
 def backbone_weights() -> Path:
     """Return the ImageNet weights of EfficientNet-Lite0 that the project ships."""
     return project() / "models" / "efficientnet_lite0.imagenet.weights.h5"
+
+
+def _expanded(path: str | Path) -> Path:
+    """Return the path with `~` replaced; unlike `Path.expanduser`, `~nobody` is left as it is."""
+    return Path(os.path.expanduser(path))
 
 
 def _model_roots(out_dir: str | Path) -> list[Path]:

@@ -238,9 +238,9 @@ def plot_robustness(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | Non
     }  # fmt: skip
     rows = table[table["detector"] == names[0]]
     labels = [words[kind].format(level) for kind, level in zip(rows["kind"], rows["level"])]
-    ax.axhline(0.5, ls=":", color="grey")
+    ax.axhline(0.5, ls=":", color="grey", label="a coin" if metric == "roc_auc" else None)
     ax.set(xticks=range(len(labels)), xticklabels=labels, ylabel=metric.replace("_", " "))
-    ax.legend(frameon=False, fontsize=8, loc="lower left")
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -62,11 +63,7 @@ def fit(
     Raises:
         UserError: epochs, learning rate or batch size that cannot work.
     """
-    if epochs < 1 or learning_rate <= 0 or batch_size < 1:
-        raise UserError(
-            f"epochs={epochs}, learning_rate={learning_rate}, batch_size={batch_size}: "
-            "all three must be above zero."
-        )
+    _check_settings(epochs, learning_rate, batch_size)
     _repeatable(seed)
     steps = -(-len(train.manifest) // batch_size) * epochs
     _compile(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
@@ -99,6 +96,7 @@ def fit_head(
 
     Args and returns as :func:`fit`; the model must have a backbone.
     """
+    _check_settings(epochs, learning_rate, batch_size)
     _repeatable(seed)
     extractor = models.feature_extractor(model)
     features = [compute_features(extractor, train, mirrored) for mirrored in (False, True)]
@@ -202,10 +200,12 @@ def save_run(
         _write_json(work / "metrics.json", metrics)
         _write_json(work / "config.json", config)
         write_card(work / "README.md", config, metrics)
-        if folder.exists():
-            shutil.rmtree(folder)
         work.chmod(0o755)  # temporary folders are private
+        older = work.with_name(f"{work.name}-older")
+        if folder.exists():  # deleting takes time and may fail; renaming is done at once
+            folder.rename(older)
         work.rename(folder)
+        shutil.rmtree(older, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return Detector.load(folder)
@@ -220,6 +220,14 @@ def to_tflite(model: keras.Model) -> bytes:
         # Through a SavedModel: the converter's direct way expects the Keras of TensorFlow 2.15.
         models.with_activation_map(model).export(folder, verbose=False)
         return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def _check_settings(epochs: int, learning_rate: float, batch_size: int) -> None:
+    if not (epochs >= 1 and learning_rate > 0 and batch_size >= 1):  # so NaN is refused as well
+        raise UserError(
+            f"epochs={epochs}, learning_rate={learning_rate}, batch_size={batch_size}: "
+            "all three must be above zero."
+        )
 
 
 def _compile(model: keras.Model, learning_rate) -> None:
@@ -264,10 +272,10 @@ def _predictions(detector: Detector, split: Split) -> pd.DataFrame:
 
 
 def _run_folder(name: str, out_dir: str | Path) -> Path:
-    if not name or Path(name).name != name or name.startswith("."):
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise UserError(f"'{name}' cannot name a detector: use letters, digits, - and _.")
     folder = paths.home(out_dir) / "models" / name
-    if name in paths.SHIPPED and folder.parent == paths.project() / "models":
+    if name.lower() in paths.SHIPPED and folder.parent == paths.project() / "models":
         raise UserError(f"'{name}' is a detector that the project ships; choose another name.")
     return folder
 

@@ -168,7 +168,7 @@ def test_a_missing_weights_file_says_how_to_get_it_back(tmp_path, monkeypatch):
 
 
 def test_an_unknown_model_lists_the_known_ones():
-    with pytest.raises(UserError, match="efficientnet_lite0.*resnet50"):
+    with pytest.raises(UserError, match=r"efficientnet_lite0.*resnet50"):
         build_model("vgg16")
 
 
@@ -207,7 +207,7 @@ def test_a_failed_download_names_the_offline_choice(monkeypatch):
         raise Exception("URL fetch failure on https://example.org: None -- no route to host")
 
     monkeypatch.setattr(keras.applications, "EfficientNetB0", offline)
-    with pytest.raises(UserError, match="no route to host.*efficientnet_lite0"):
+    with pytest.raises(UserError, match=r"no route to host.*efficientnet_lite0"):
         build_model("efficientnet_b0")
 
 
@@ -315,10 +315,8 @@ def test_the_model_with_its_map_runs_in_litert_at_any_batch_size(lite0, batch, t
     tflite = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path)).convert()
     expected = {name: _numpy(value) for name, value in model(batch).items()}
     for size in (1, 8):
-        run = Interpreter(
-            model_content=tflite
-        ).get_signature_runner()  # resizes to what it is given
-        outputs = run(photo=batch[:size])
+        run = Interpreter(model_content=tflite).get_signature_runner()
+        outputs = run(photo=batch[:size])  # resizes its input to the batch
         assert set(outputs) == {"logit", "activation_map"}
         for name, value in outputs.items():
             np.testing.assert_allclose(value, expected[name][:size], atol=1e-3)
