@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lab serve lint lock clean
+.PHONY: help install run test lab serve lint notebooks lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -38,6 +38,13 @@ serve: $(INSTALLED)  ## the web page on http://127.0.0.1:5000/
 lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+notebooks: $(INSTALLED)  ## run the notebooks with their defaults and store the outputs
+	DEEPFAKE_LAB_HOME=$(CURDIR)/build/notebooks $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+		--log-level=WARN notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-output --keep-count --drop-output-type stream:stderr \
+		--extra-keys "metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution" \
+		notebooks/*.ipynb
 
 lock: $(INSTALLED)  ## write requirements.txt anew from pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

@@ -55,6 +55,32 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=5000)
     serve.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
     serve.set_defaults(command=_serve)
+
+    audit = commands.add_parser("audit", help="say what is wrong with a data set, before training")
+    audit.add_argument("folder", metavar="DIR")
+    audit.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    audit.add_argument("--layout", default="auto", help="force a layout; default: find out")
+    audit.add_argument(
+        "--faces", type=int, default=4000, metavar="N",
+        help="look for faces in about so many photos; 0: in all (default 4000)",
+    )  # fmt: skip
+    audit.set_defaults(command=_audit)
+
+    prepare = commands.add_parser("prepare", help="write a neutral copy of a data set")
+    prepare.add_argument("folder", metavar="DIR")
+    prepare.add_argument("out", metavar="OUT", help="a new folder")
+    prepare.add_argument("--size", type=int, default=256, help="side in pixels (default 256)")
+    prepare.add_argument("--framing", default="face", help="face or whole (default face)")
+    prepare.add_argument("--quality", type=int, default=90, help="of the JPEG files (default 90)")
+    prepare.add_argument("--layout", default="auto", help="force a layout; default: find out")
+    prepare.set_defaults(command=_prepare)
+
+    download = commands.add_parser("download", help="bring a public data set here from Kaggle")
+    download.add_argument("name", metavar="140k|hardfake")
+    download.add_argument(
+        "--zip", default="", metavar="FILE", help="unpack this file, downloaded by hand, instead"
+    )
+    download.set_defaults(command=_download)
     return parser
 
 
@@ -88,8 +114,9 @@ def _predict(options: argparse.Namespace) -> int:
         print(f"{photo}: {answer}" if len(options.photos) > 1 else answer)
         for caveat in answer.caveats:
             print(f"  {caveat}")
-    if failed < len(options.photos):
-        print(detector.about)
+    if failed == len(options.photos):
+        return 2
+    print(detector.about)
     return 1 if failed else 0
 
 
@@ -97,6 +124,34 @@ def _serve(options: argparse.Namespace) -> int:
     from deepfake_lab.web import serve
 
     return serve(options.host, options.port, options.model)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from deepfake_lab.audit import audit
+
+    found = audit(options.folder, options.layout, options.faces)
+    print(found.summary())
+    if options.html:
+        print(f"\nThe same with pictures: {found.to_html(options.html)}")
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from deepfake_lab.prepare import prepare
+
+    made = prepare(
+        options.folder, options.out, options.size, options.framing, options.quality, options.layout
+    )
+    print(made.summary())
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    from deepfake_lab.download import download
+
+    folder = download(options.name, options.zip)
+    print(f"{options.name} lies in {folder}; look at it with `deepfake-lab audit {options.name}`.")
+    return 0
 
 
 def _read_parameters(file: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pandas as pd
 import papermill
 import yaml
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from deepfake_lab import paths
 from deepfake_lab.detector import verdict_line
 from deepfake_lab.errors import UserError
+
+# YAML takes a number without a point, as 1e-3, for a word.
+_EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
 
 def run_course(
@@ -28,7 +34,8 @@ def run_course(
     ``figures/``, ``logs/``, ``metrics/``, ``predictions.csv`` and ``parameters.yaml``.
 
     Args:
-        parameters: values for the cells tagged ``parameters``, by name.
+        parameters: values for the cells tagged ``parameters``, by name. Where an earlier run goes
+            on, they are added to what it was given.
         only: beginnings of notebook names (``03``); None for all.
         out_dir: a new or empty folder; with ``only``, it may hold an earlier run to go on with.
             Empty for ``<home>/runs/<data>-<time>``.
@@ -43,14 +50,16 @@ def run_course(
     """
     notebooks = _chosen(only)
     known = {notebook: _parameters(notebook) for notebook in paths.notebooks().glob("*.ipynb")}
-    _check(parameters, known)
-    parameters = dict(parameters)
+    parameters = _checked(parameters, known)
     if "data_dir" in parameters:  # a relative path is the caller's, not the notebook's
         parameters["data_dir"] = str(paths.data_folder(parameters["data_dir"]))
     folder = _new_folder(out_dir, parameters, anew=only is None)
+    record = folder / "parameters.yaml"
+    if record.is_file():
+        parameters = yaml.safe_load(record.read_text(encoding="utf-8")) | parameters
     parameters["out_dir"] = str(folder)
     recorded = yaml.safe_dump(parameters, sort_keys=True, allow_unicode=True)
-    (folder / "parameters.yaml").write_text(recorded, encoding="utf-8")
+    record.write_text(recorded, encoding="utf-8")
     for number, notebook in enumerate(notebooks, start=1):
         print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
         mine = {name: value for name, value in parameters.items() if name in known[notebook]}
@@ -70,7 +79,10 @@ def first_verdict(folder: Path) -> tuple[str, str] | None:
     table = folder / "predictions.csv"
     if not table.is_file():
         return None
-    first = pd.read_csv(table).iloc[0]
+    photos = pd.read_csv(table)
+    if photos.empty or pd.isna(photos.iloc[0]["verdict"]):
+        return None
+    first = photos.iloc[0]
     return first["file"], verdict_line(first["verdict"], first["confidence"])
 
 
@@ -91,22 +103,26 @@ def _parameters(notebook: Path) -> dict[str, str]:
     return {name: facts["inferred_type_name"] for name, facts in found.items()}
 
 
-def _check(parameters: dict[str, Any], known: dict[Path, dict[str, str]]) -> None:
+def _checked(parameters: dict[str, Any], known: dict[Path, dict[str, str]]) -> dict[str, Any]:
+    """Return the parameters, each as the type that the notebooks give it."""
     types = {name: kind for found in known.values() for name, kind in found.items()}
+    checked = dict(parameters)
     for name, value in parameters.items():
         if name == "out_dir":
             raise UserError("out_dir is no parameter here: say where to write with --out.")
         if name not in types:
-            close = difflib.get_close_matches(name, types, n=1, cutoff=0.0)[0]
+            close = difflib.get_close_matches(str(name), types, n=1, cutoff=0.0)[0]
             listed = ", ".join(sorted(set(types) - {"out_dir"}))
             raise UserError(
                 f"No notebook knows the parameter '{name}'; did you mean '{close}'? All: {listed}."
             )
         kind = type(value).__name__
-        wanted = types[name]
-        fits = kind == wanted or (wanted == "float" and kind == "int") or wanted in ("", "None")
-        if not fits:
+        wanted = types[name].partition("[")[0]  # list[str]: a list
+        if wanted == "float" and kind == "str" and _EXPONENT.fullmatch(value):
+            checked[name] = float(value)
+        elif kind != wanted and (wanted, kind) != ("float", "int") and wanted not in ("", "None"):
             raise UserError(f"The parameter '{name}' must be {wanted}, not {kind}: {value!r}.")
+    return checked
 
 
 def _new_folder(out_dir: str | Path, parameters: dict[str, Any], anew: bool) -> Path:
@@ -137,6 +153,13 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise UserError(
             f"{notebook.stem} stopped in cell [{error.exec_count}]: {error.ename}: {reason} "
             f"(the executed copy: {output})"
+        ) from error
+    except DeadKernelError as error:
+        cells = [c for c in nbformat.read(output, as_version=4).cells if c.cell_type == "code"]
+        started = sum(cell.metadata.papermill.start_time is not None for cell in cells)
+        raise UserError(
+            f"{notebook.stem} stopped in cell [{started}]: its Python died, most often for want "
+            f"of memory (the executed copy: {output})"
         ) from error
 
 

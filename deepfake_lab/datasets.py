@@ -1,28 +1,23 @@
 """A folder as people have it -> the manifest frame.
 
-The two conventions that other data sets use are translated here and nowhere else: CSV files of
-Kaggle's 140k family say 1 = real, and class folders are named in many ways. From here on a label is
-the string ``"real"`` or ``"fake"``, and FAKE is the positive class.
+What a layout says of labels and splits comes from :mod:`deepfake_lab.layouts`; here the files are
+looked at, groups are found and missing splits are made. From here on a label is the string
+``"real"`` or ``"fake"``, and FAKE is the positive class.
 """
 
 import hashlib
-import re
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from sklearn.model_selection import StratifiedGroupKFold
-from tqdm.auto import tqdm
 
-from deepfake_lab import paths
+from deepfake_lab import duplicates, facts, factstore, paths
 from deepfake_lab.errors import UserError
-from deepfake_lab.images import EXTENSIONS, FORMATS
-
-LABELS = ("real", "fake")
-SPLITS = ("train", "valid", "test")
+from deepfake_lab.folders import Problem, scan
+from deepfake_lab.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE
+from deepfake_lab.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.tables import LABELS
 
 #: Columns of the manifest frame, in this order; others that a manifest.csv has come after them.
 COLUMNS = [
@@ -30,15 +25,13 @@ COLUMNS = [
     "width", "height", "format", "bytes", "fingerprint",
 ]  # fmt: skip
 
-_SPLIT_WORDS = {
-    "train": "train", "training": "train",
-    "valid": "valid", "validation": "valid", "val": "valid",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-_LABEL_WORDS = {
-    "real": "real", "reals": "real",
-    "fake": "fake", "fakes": "fake", "deepfake": "fake", "deepfakes": "fake",
-}  # fmt: skip
+_REASONS = {
+    facts.EMPTY: "an empty file: left out",
+    facts.NOT_AN_IMAGE: "not a readable image: left out",
+    facts.UNREADABLE: "cannot be opened (no permission, or it has gone): left out",
+    facts.TOO_LARGE: f"more than {MAX_PIXELS // 1_000_000} megapixels: left out",
+    facts.TOO_SMALL: f"a side of less than {MIN_SIDE} pixels: left out",
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +44,11 @@ class Dataset:
         manifest: one row a usable image; see :data:`COLUMNS`. ``path`` is where the file lies on
             this machine, ``file`` its name inside the folder (the same on every machine), and
             ``group`` names what must stay in one split.
-        problems: one row a thing that was left out or does not fit, columns ``file, problem``.
+        problems: one row a thing that was left out or does not fit, columns
+            ``file, problem, kind``.
         notes: what was decided while reading (how missing splits were made, for example).
+        groups_from: ``manifest``, ``likeness`` (photos that show nearly the same), or ``content``
+            (identical files only: the data has splits of its own).
     """
 
     folder: Path
@@ -60,6 +56,7 @@ class Dataset:
     manifest: pd.DataFrame
     problems: pd.DataFrame
     notes: tuple[str, ...]
+    groups_from: str = "manifest"
 
     def summary(self) -> str:
         """Return what was read, in a few lines for a person."""
@@ -91,7 +88,8 @@ def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dat
 
     Labels come from the class folders (any letter case, any depth) or from ``manifest.csv``; where
     CSV files lie beside the folders, the two are compared. Splits that the data has are kept;
-    missing ones are made by group, stratified by label and source.
+    missing ones are made by group, stratified by label and source. Groups are those of the
+    manifest; where there are none, photos that show nearly the same are one group.
 
     Args:
         folder: a path or a short name, see :func:`deepfake_lab.paths.data_folder`.
@@ -102,202 +100,65 @@ def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dat
         UserError: no such folder, no images, only one of the two labels, labels that contradict
             one another, or an unknown layout.
     """
-    root = paths.data_folder(folder)
-    files = _image_files(root)
-    if not files:
-        raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).")
-    layout = _detect(root, files) if layout == "auto" else layout
-    if layout not in LAYOUTS:
+    if layout != "auto" and layout not in LAYOUTS:
         raise UserError(f"Unknown layout '{layout}'; known: auto, {', '.join(LAYOUTS)}.")
-    frame, problems = LAYOUTS[layout](root, files)
-    frame, unreadable = _with_file_facts(root, frame)
-    problems = pd.concat([problems, unreadable], ignore_index=True)
+    root = paths.data_folder(folder)
+    listing = scan(root)
+    if not listing.images:
+        first = f" Unpack {listing.archives[0]} first." if listing.archives else ""
+        raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).{first}")
+    layout = detect(listing) if layout == "auto" else layout
+    reading = LAYOUTS[layout](listing)
+    frame, unusable = _with_file_facts(root, reading.frame)
+    problems = [asdict(problem) for problem in listing.problems + reading.problems + unusable]
     _check_labels(root, frame)
     frame = frame.sort_values("file", ignore_index=True)
-    frame, notes = _with_splits(frame, seed)
+    groups_from = _groups_from(frame)
+    frame, grouping = _with_groups(root, frame, layout, groups_from)
+    frame, splitting = _with_splits(frame, seed)
     others = [column for column in frame.columns if column not in COLUMNS]
-    return Dataset(root, layout, frame[COLUMNS + others], problems, tuple(notes))
+    return Dataset(
+        root, layout, frame[COLUMNS + others],
+        pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str),
+        tuple(reading.notes + grouping + splitting), groups_from,
+    )  # fmt: skip
 
 
-def limit_training(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.DataFrame:
-    """Return the manifest with at most so many training images, both labels alike; 0 for all."""
-    train = manifest[manifest["split"] == "train"]
-    if not at_most or len(train) <= at_most:
+def limit_photos(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.DataFrame:
+    """Return the manifest with at most so many photos of each split, both labels alike.
+
+    Args:
+        manifest: as :func:`read_dataset` makes it.
+        at_most: photos per split; 0 for all.
+        seed: of the choice.
+    """
+    if not at_most:
         return manifest
     each = max(1, at_most // len(LABELS))
-    kept = [rows.sample(min(each, len(rows)), random_state=seed) for _, rows in train.groupby("label")]
-    chosen = pd.concat([*kept, manifest[manifest["split"] != "train"]])
-    return chosen.sort_values("file", ignore_index=True)
+    parts = [
+        rows.sample(min(each, len(rows)), random_state=seed)
+        for _, rows in manifest.groupby(["split", "label"])
+    ]
+    return pd.concat(parts).sort_values("file", ignore_index=True)
 
 
-# --- layouts ------------------------------------------------------------------------------------
-
-
-def _read_plain(root: Path, files: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Take the label and the split from the names of the folders above each file."""
-    rows, problems = [], []
-    for file in files:
-        folders = file.relative_to(root).parts[:-1]
-        label = _said(folders, _LABEL_WORDS)
-        name = file.relative_to(root).as_posix()
-        if label is None:
-            problems.append((name, "no folder above it says real or fake: left out"))
-        else:
-            rows.append((name, label, _said(folders, _SPLIT_WORDS)))
-    if not rows:
-        raise UserError(
-            f"No folder in {root} says real or fake: put the images into real/ and fake/, "
-            "or write a manifest.csv with the columns path,label."
-        )
-    frame = pd.DataFrame(rows, columns=["file", "label", "split"])
-    frame["source"] = frame["label"]
-    return frame, _problems(problems)
-
-
-def _read_140k(root: Path, files: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Folders as in plain, checked against train.csv, valid.csv and test.csv (1 = real)."""
-    frame, problems = _read_plain(root, files)
-    base = _csv_folder(root, "train.csv")
-    tables = [base / f"{split}.csv" for split in SPLITS if (base / f"{split}.csv").is_file()]
-    said = pd.concat([_read_140k_csv(table) for table in tables], ignore_index=True)
-    key = frame["split"] + "/" + frame["file"].map(lambda file: Path(file).stem)
-    labels = dict(zip(said["split"] + "/" + said["id"], said["label"]))
-    found = []
-    for name, label, wanted in zip(frame["file"], frame["label"], key.map(labels)):
-        if pd.isna(wanted):
-            found.append((name, "in no CSV; label taken from its folder"))
-        elif wanted != label:
-            found.append((name, f"folder says {label}, CSV says {wanted}: left out"))
-    missing = sorted(set(labels) - set(key))
-    found += [(name, "named in a CSV, but there is no such file") for name in missing]
-    contradicting = {name for name, problem in found if problem.endswith("left out")}
-    if len(contradicting) > len(frame) / 2:
-        raise UserError(
-            f"{base}: most CSV labels contradict the folders; in this layout 1 means real. "
-            "Correct the CSV files, or read the folders alone with layout='plain'."
-        )
-    frame = frame[~frame["file"].isin(contradicting)]
-    return frame, pd.concat([problems, _problems(found)], ignore_index=True)
-
-
-def _read_140k_csv(table: Path) -> pd.DataFrame:
-    frame = pd.read_csv(table, dtype=str)
-    missing = {"id", "label"} - set(frame.columns)
-    if missing:
-        raise UserError(f"{table} lacks the column {', '.join(sorted(missing))}.")
-    label = frame["label"].map({"1": "real", "0": "fake"})
-    if label.isna().any():
-        row = int(np.flatnonzero(label.isna())[0])
-        raise UserError(f"{table}, line {row + 2}: label '{frame['label'][row]}' is not 0 or 1.")
-    stem = frame["id"].map(lambda name: Path(name).stem)
-    return pd.DataFrame({"id": stem, "label": label, "split": table.stem})
-
-
-def _read_manifest(root: Path, files: list[Path]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of manifest.csv: path (relative to it) and label; more columns are kept."""
-    base = _csv_folder(root, "manifest.csv")
-    frame = pd.read_csv(base / "manifest.csv", dtype=str)
-    missing = {"path", "label"} - set(frame.columns)
-    if missing:
-        raise UserError(f"{base / 'manifest.csv'} lacks the column {', '.join(sorted(missing))}.")
-    frame["label"] = frame["label"].str.strip().str.lower()
-    odd = ~frame["label"].isin(LABELS)
-    if odd.any():
-        row = int(np.flatnonzero(odd)[0])
-        raise UserError(
-            f"{base / 'manifest.csv'}, line {row + 2}: label '{frame['label'][row]}' "
-            "is neither real nor fake."
-        )
-    if "split" in frame:
-        frame["split"] = frame["split"].str.strip().str.lower().map(_SPLIT_WORDS)
-    else:
-        frame["split"] = None
-    prefix = base.relative_to(root)
-    frame["file"] = [(prefix / path).as_posix() for path in frame.pop("path")]
-    if "source" not in frame:
-        frame["source"] = frame["label"]
-    frame = frame.drop(columns=[c for c in ("width", "height", "format", "bytes") if c in frame])
-    twice = frame["file"].duplicated()
-    here = {file.relative_to(root).as_posix() for file in files}
-    gone = ~frame["file"].isin(here)
-    found = [(name, "named twice in the manifest") for name in frame.loc[twice, "file"]]
-    found += [(name, "named in the manifest, but there is no such file") for name in frame.loc[gone, "file"]]
-    found += [(name, "not in the manifest: left out") for name in sorted(here - set(frame["file"]))]
-    return frame[~gone & ~twice], _problems(found)
-
-
-#: Layouts that can be read: name -> reader of (root, image files) -> (frame, problems).
-LAYOUTS = {"manifest": _read_manifest, "140k": _read_140k, "plain": _read_plain}
-
-
-def _detect(root: Path, files: list[Path]) -> str:
-    if _csv_folder(root, "manifest.csv", required=False):
-        return "manifest"
-    if _csv_folder(root, "train.csv", required=False):
-        return "140k"
-    return "plain"
-
-
-def _csv_folder(root: Path, name: str, required: bool = True) -> Path | None:
-    """Return the folder that holds the CSV: the root, or one or two folders below it."""
-    for pattern in (name, f"*/{name}", f"*/*/{name}"):
-        found = sorted(root.glob(pattern))
-        if found:
-            return found[0].parent
-    if required:
-        raise UserError(f"{root} holds no {name}.")
-    return None
-
-
-# --- steps that all layouts share ---------------------------------------------------------------
-
-
-def _image_files(root: Path) -> list[Path]:
-    found = (path for path in root.rglob("*") if path.suffix.lower() in EXTENSIONS)
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
-
-
-def _said(folders: tuple[str, ...], words: dict[str, str]) -> str | None:
-    """Return what the nearest folder says, reading `training_fake`, `FakeFaces`, `Real` alike."""
-    for folder in reversed(folders):
-        spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
-        meanings = {words[token] for token in re.split(r"[^a-z]+", spaced.lower()) if token in words}
-        if len(meanings) == 1:
-            return meanings.pop()
-    return None
-
-
-def _problems(rows: list[tuple[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["file", "problem"], dtype=str)
-
-
-def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """Add what the files themselves say; leave out those that are no images."""
     frame = frame.reset_index(drop=True)
-    with ThreadPoolExecutor() as pool:
-        work = pool.map(_file_facts, [root / name for name in frame["file"]])
-        facts = list(tqdm(work, total=len(frame), desc="reading files", leave=False, disable=None))
-    good = np.array([isinstance(fact, dict) for fact in facts], dtype=bool)
-    bad = [(name, fact) for name, fact in zip(frame["file"], facts) if not isinstance(fact, dict)]
-    columns = ["path", "width", "height", "format", "bytes", "fingerprint"]
-    added = pd.DataFrame([fact for fact in facts if isinstance(fact, dict)], columns=columns)
-    kept = frame[good].reset_index(drop=True)
-    return pd.concat([kept, added], axis="columns"), _problems(bad)
-
-
-def _file_facts(path: Path) -> dict | str:
-    """Return the facts of one image file, or the reason why it is none."""
-    try:
-        content = path.read_bytes()
-        with Image.open(path, formats=FORMATS) as image:
-            width, height, kind = image.width, image.height, image.format
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = "an empty file" if path.stat().st_size == 0 else "not a readable image"
-        return f"{reason} ({type(error).__name__}): left out"
-    return {
-        "path": str(path), "width": width, "height": height, "format": kind, "bytes": len(content),
-        "fingerprint": hashlib.blake2b(content, digest_size=8).hexdigest(),
-    }  # fmt: skip
+    found = factstore.collect(root, frame["file"].tolist())
+    reasons = pd.Series(found["state"]).map(_REASONS)  # NaN: usable as far as its header says
+    bad = reasons.notna().to_numpy()
+    unusable = [
+        Problem(file, reason, facts.STATES[state])
+        for file, reason, state in zip(frame["file"][bad], reasons[bad], found["state"][bad])
+    ]
+    found, frame = found[~bad], frame[~bad].reset_index(drop=True)
+    frame["path"] = [str(root / file) for file in frame["file"]]
+    for column in ("width", "height", "bytes"):
+        frame[column] = found[column].astype(np.int64)
+    frame["format"] = np.char.decode(found["format"])
+    frame["fingerprint"] = [f"{fingerprint:016x}" for fingerprint in found["fingerprint"].tolist()]
+    return frame, unusable
 
 
 def _check_labels(root: Path, frame: pd.DataFrame) -> None:
@@ -311,18 +172,59 @@ def _check_labels(root: Path, frame: pd.DataFrame) -> None:
             )
 
 
+def _groups_from(frame: pd.DataFrame) -> str:
+    if "group" in frame:
+        return "manifest"
+    return "likeness" if _missing_splits(frame) else "content"
+
+
+def _with_groups(
+    root: Path, frame: pd.DataFrame, layout: str, groups_from: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Name what must stay in one split; look at the pictures only where splits must be made."""
+    if groups_from == "manifest":
+        frame["group"] = frame["group"].fillna(frame["fingerprint"])
+        return frame, []
+    frame["group"] = frame["fingerprint"]  # identical files stay together
+    if groups_from == "content":
+        return frame, []
+    found = factstore.collect(root, frame["file"].tolist(), facts.PIXELS)
+    near = duplicates.near_pairs(found["hash"], found["thumb"], duplicates.KEEP_TOGETHER)
+    pairs = [duplicates.same_content(found["fingerprint"]), near]
+    if layout == "ciplab":
+        # No file name says which photo was edited; the picture around the edit does.
+        fake = (frame["label"] == "fake").to_numpy()
+        pairs.append(duplicates.edited_pairs(found["hash"], found["thumb"], fake))
+    cluster = duplicates.clusters(len(frame), np.concatenate(pairs))
+    # The name of a cluster is that of its first file: the same on every machine.
+    first = frame.groupby(cluster)["fingerprint"].transform("first")
+    frame["group"] = first.to_numpy()
+    together = int((frame["group"].map(frame["group"].value_counts()) > 1).sum())
+    if not together:
+        return frame, []
+    kept = f"{together} photos that show nearly the same as another stay in one split with it"
+    return frame, [kept]
+
+
+def _missing_splits(frame: pd.DataFrame) -> list[str]:
+    """Return the splits that have to be made, the one to be cut first in front."""
+    given = set(frame["split"].dropna())
+    if frame["split"].notna().all() and "train" not in given:
+        return []  # made for evaluation alone
+    return [split for split in ("test", "valid") if split not in given]
+
+
 def _with_splits(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
     """Keep the splits that are there, make the missing ones out of the rest, by group."""
-    if "group" not in frame:
-        frame["group"] = frame["fingerprint"]  # identical files stay together
-    frame["group"] = frame["group"].fillna(frame["fingerprint"])
     notes = []
-    given = set(frame["split"].dropna())
-    if given == set(SPLITS) and frame["split"].notna().all():
-        return frame, notes
+    missing = _missing_splits(frame)
+    without = int(frame["split"].isna().sum())
+    if without and not frame["split"].isna().all():
+        notes.append(f"{without} images without a split were put into train")
     # Files without a split join the training data; from there the missing splits are cut.
     frame["split"] = frame["split"].fillna("train").astype(str)
-    missing = [split for split in ("test", "valid") if split not in given]
+    if not (frame["split"] == "train").any():
+        notes.append("no training images: this data can only be evaluated on")
     for split, folds in zip(missing, (5, 4) if len(missing) == 2 else (5,)):
         rows = frame.index[frame["split"] == "train"]
         frame.loc[_one_fold(frame.loc[rows], folds, seed), "split"] = split
@@ -334,6 +236,8 @@ def _with_splits(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str
 
 def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
     """Return the rows of one of so many stratified folds that keep groups whole."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
     groups = frame.groupby("label")["group"].nunique()
     if len(groups) < 2 or groups.min() < folds:
         raise UserError(

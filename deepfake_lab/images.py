@@ -68,7 +68,7 @@ class FramedFace:
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Return the decoders that may run: :data:`FORMATS`, and HEIC where the extra `heic` is there."""
+    """Return the decoders that may run; HEIC only where the extra `heic` is installed."""
     if find_spec("pillow_heif") is None:
         return FORMATS
     import pillow_heif
@@ -249,7 +249,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("RGB"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _from_array(array: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from deepfake_lab import images, paths
 from deepfake_lab.detector import Prediction
 from deepfake_lab.evaluation import wilson_interval
 from deepfake_lab.explain import radial_profile, resize_map
+from deepfake_lab.shortcuts import THRESHOLD as SHORTCUT
 
 #: One color per label in every figure; told apart by people who see red and green alike.
 COLORS = {"real": "#0072B2", "fake": "#D55E00"}
@@ -287,3 +288,26 @@ def plot_face_box(photo: np.ndarray, prediction: Prediction, ax: Axes | None = N
 
 def _axes(width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def plot_shortcuts(shortcuts: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Show how far each signal gives the label away without a look at the face.
+
+    Args:
+        shortcuts: what an audit has measured, see :func:`deepfake_lab.shortcuts.measure`; the rows
+            for all photos are shown.
+        ax: where to draw.
+    """
+    rows = shortcuts[shortcuts["pair"] == "all"].sort_values("auc")
+    ax = ax or _axes(6, 0.6 + 0.3 * len(rows))
+    for y, row in enumerate(rows.itertuples()):
+        color = COLORS["fake"] if row.shortcut else COLORS["real"]
+        ax.plot([row.low, row.high], [y, y], color=color, lw=2)
+        ax.plot(row.auc, y, "o", color=color, ms=5)
+    ax.axvline(0.5, ls=":", color="grey")
+    ax.axvline(SHORTCUT, ls="--", color="grey")
+    ax.set(
+        yticks=range(len(rows)), yticklabels=rows["signal"], xlim=(0.35, 1.02),
+        xlabel="AUC without looking at a face (dashed: a shortcut)",
+    )  # fmt: skip
+    return ax

@@ -63,7 +63,7 @@ def _trainable_layers(model: keras.Model) -> set[str]:
     return {layer.name for layer in model.get_layer("backbone").layers if layer.trainable_weights}
 
 
-# --- what a model takes and returns -------------------------------------------------------------
+# --- what a model takes and returns ---
 
 
 @pytest.mark.parametrize("name", MODEL_NAMES)
@@ -122,7 +122,7 @@ def test_building_models_imports_no_tensorflow(module):
     assert "import keras" in text and "tensorflow" not in text and "tf_keras" not in text
 
 
-# --- the pretrained backbone is the real thing --------------------------------------------------
+# --- the pretrained backbone is the real thing ---
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_missing_weights_file_says_how_to_get_it_back(tmp_path, monkeypatch):
         build_model("efficientnet_lite0")
 
 
-# --- weights from elsewhere, and mistakes -------------------------------------------------------
+# --- weights from elsewhere, and mistakes ---
 
 
 def test_an_unknown_model_lists_the_known_ones():
@@ -211,7 +211,7 @@ def test_a_failed_download_names_the_offline_choice(monkeypatch):
         build_model("efficientnet_b0")
 
 
-# --- what learns --------------------------------------------------------------------------------
+# --- what learns ---
 
 
 def test_with_no_top_blocks_only_the_logit_learns(small_lite0):
@@ -274,7 +274,7 @@ def test_a_frozen_backbone_keeps_its_batch_statistics_in_training(small_lite0):
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-# --- features and the activation map ------------------------------------------------------------
+# --- features and the activation map ---
 
 
 def test_features_and_head_put_together_are_the_model(lite0, batch):

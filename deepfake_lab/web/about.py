@@ -1,0 +1,103 @@
+"""What the page says about its detector: from the run folder, never from memory."""
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+
+from deepfake_lab.detector import Detector
+
+#: Test photos whose P(fake) differs from an answer's by at most this much are "scored like it".
+NEAR = 0.1
+
+#: Fewer such photos than this support no statement.
+ENOUGH = 10
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its 95% interval, all in [0, 1]."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.0%} (95% interval {self.low:.0%} to {self.high:.0%})"
+
+
+class ModelFacts:
+    """Facts about a detector, read from its run folder.
+
+    Args:
+        detector: the one that answers.
+    """
+
+    def __init__(self, detector: Detector):
+        self.name = detector.name
+        self.about = detector.about
+        self.config = detector.config
+        self._folder = detector.folder
+        test = json.loads((detector.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
+        self.metrics: dict[str, dict[str, float]] = test["metrics"]
+        self.photos: dict[str, int] = test["photos"]
+
+    @property
+    def false_alarms(self) -> Rate:
+        """Return the share of real test photos that were called fake."""
+        return Rate(**self.metrics["false_alarm_rate"])
+
+    @property
+    def misses(self) -> Rate:
+        """Return the share of fake test photos that were called real."""
+        return Rate(**self.metrics["miss_rate"])
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """Return the uncertain band: P(fake) in between means "do not know"."""
+        low, high = self.config["uncertain_band"]
+        return low, high
+
+    def track_record(self, p_fake: float) -> str:
+        """Return one sentence: how often test photos with such a score were fake."""
+        near = [fake for score, fake in self._test_scores if abs(score - p_fake) <= NEAR]
+        if len(near) < ENOUGH:
+            return (
+                f"In its test only {len(near)} photos had a score like this one: too few to say "
+                "how often it is right there."
+            )
+        fakes = sum(near)
+        return (
+            f"In its test {len(near)} photos had a score like this one: {fakes} fake, "
+            f"{len(near) - fakes} real."
+        )
+
+    def card(self) -> str:
+        """Return the model card, Markdown."""
+        return (self._folder / "README.md").read_text(encoding="utf-8")
+
+    def to_json(self) -> dict:
+        """Return what the API says about the detector."""
+        config = self.config
+        return {
+            "name": self.name,
+            "architecture": config["architecture"],
+            "image_size": config["image_size"],
+            "threshold": config["threshold"],
+            "uncertain_band": list(self.band),
+            "trained_on": config["data"]["name"],
+            "training_photos": config["data"]["train"],
+            "about": self.about,
+            "test": {"photos": self.photos, "metrics": self.metrics},
+            "card": "/card",
+        }
+
+    @cached_property
+    def _test_scores(self) -> list[tuple[float, bool]]:
+        """P(fake) and whether it is fake, for every test photo that could be read."""
+        with (self._folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            return [
+                (float(row["p_fake"]), row["label"] == "fake")
+                for row in csv.DictReader(file)
+                if row["split"] == "test" and row["p_fake"]
+            ]

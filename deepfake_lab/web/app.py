@@ -1,0 +1,265 @@
+"""The pages and the JSON API, as a Flask application."""
+
+import re
+import secrets
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TypeVar
+
+from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
+from flask import send_file as send
+from werkzeug.exceptions import HTTPException
+
+from deepfake_lab.detector import Detector
+from deepfake_lab.web import limits
+from deepfake_lab.web.about import ModelFacts
+from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer
+from deepfake_lab.web.desk import Desk
+from deepfake_lab.web.gallery import Sample, read_gallery
+from deepfake_lab.web.problems import Problem, code_of_status
+from deepfake_lab.web.uploads import Upload, check_photo, read_uploads
+
+#: Sent with every answer. Nothing is loaded from elsewhere, no script stands in a page, and no
+#: other site may frame the page or read its answers.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+#: Names by which a browser on this machine calls a server that listens on loopback only.
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_WRONG_HOST = (
+    "This server answers its own machine only: open it as http://127.0.0.1 with its port, or start "
+    "it with --host to let others in."
+)
+
+T = TypeVar("T")
+
+pages = Blueprint("pages", __name__)
+api = Blueprint("api", __name__)
+
+
+class Counter:
+    """What the views share: the detector, facts about it, the desk and the gallery."""
+
+    def __init__(self, detector: Detector, desk: Desk):
+        self.detector = detector
+        self.facts = ModelFacts(detector)
+        self.desk = desk
+        self.gallery = read_gallery()
+
+    def answer(self, upload: Upload) -> Answer:
+        """Return the answer for the API."""
+        return self._run(upload, lambda: answer(self.detector, upload))
+
+    def illustrated(self, upload: Upload) -> Illustrated:
+        """Return the answer for the page."""
+        return self._run(upload, lambda: illustrated_answer(self.detector, self.facts, upload))
+
+    def _run(self, upload: Upload, work: Callable[[], T]) -> T:
+        pixels = check_photo(upload.data)
+        return self.desk.run(work, large=pixels > limits.LARGE_PIXELS)
+
+
+def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = None) -> Flask:
+    """Make the application.
+
+    Args:
+        detector: who answers.
+        local: whether only this machine can reach the server: then only its own names are taken
+            for the host, and the page says that photos stay here.
+        desk: how many are answered at once; a new one by default.
+
+    Returns:
+        The application. ``app.extensions["deepfake_lab"]`` is its :class:`Counter`.
+    """
+    app = Flask(__name__)
+    app.config.update(
+        MAX_CONTENT_LENGTH=limits.MAX_BODY_BYTES,
+        SEND_FILE_MAX_AGE_DEFAULT=0,
+    )
+    if local:
+        app.before_request(_refuse_other_names)
+    app.json.sort_keys = False
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.extensions["deepfake_lab"] = Counter(detector, desk or Desk())
+    app.register_blueprint(pages)
+    app.register_blueprint(api)
+    app.register_error_handler(Problem, _tell)
+    app.register_error_handler(HTTPException, _tell_http)
+    app.register_error_handler(Exception, _tell_unexpected)
+    app.after_request(_harden)
+    app.context_processor(
+        lambda: {
+            "limits": limits,
+            "facts": _counter().facts,
+            "local": local,
+            "unique": lambda: secrets.token_hex(4),
+            "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
+            # The arrow stays on the bar.
+            "marker": lambda p_fake: f"{min(max(p_fake, 0.01), 0.99):.2%}"[:-1],
+        }
+    )
+    return app
+
+
+@pages.get("/")
+def home() -> str:
+    """The page: a form, the gallery."""
+    return _page()
+
+
+@pages.post("/")
+def upload() -> str:
+    """The form without JavaScript: the page again, with the answers."""
+    return _page(results=_judge_all(_counter().illustrated))
+
+
+@pages.post("/answer")
+def fragment() -> str:
+    """The form with JavaScript: the answers alone, to be put into the page."""
+    return render_template("results.html", results=_judge_all(_counter().illustrated))
+
+
+@pages.get("/samples/<number>")
+def sample(number: str) -> str:
+    """The answer about a photo of the gallery."""
+    chosen = _sample(number)
+    counter = _counter()
+    with counter.desk.place():
+        answer = counter.illustrated(Upload(f"sample {number}", chosen.path.read_bytes()))
+    content = {"results": [(answer.prediction.name, answer)], "truth": chosen.truth}
+    if "fragment" in request.args:
+        return render_template("results.html", **content)
+    return _page(**content)
+
+
+@pages.get("/samples/<number>.jpg")
+def sample_photo(number: str) -> Response:
+    """A photo of the gallery."""
+    return send(_sample(number).path, mimetype="image/jpeg")
+
+
+@pages.get("/card")
+def card() -> str:
+    """The model card."""
+    import mistune  # few people ask: the server starts without it
+
+    markdown = mistune.create_markdown(escape=True, plugins=["table"])
+    return render_template("card.html", card=markdown(_counter().facts.card()))
+
+
+@api.post("/api/predict")
+def predict() -> Response:
+    """Judge the photos of a form."""
+    results = _judge_all(_counter().answer)
+    return jsonify(
+        about=_counter().facts.about,
+        predictions=[{"name": name, **result.to_json()} for name, result in results],
+    )
+
+
+@api.get("/api/models")
+def models() -> Response:
+    """Say which detectors answer here."""
+    return jsonify(models=[_counter().facts.to_json()])
+
+
+@api.get("/api/openapi.json")
+def openapi() -> Response:
+    """Describe the API."""
+    document = files(__package__).joinpath("openapi.json").read_text("utf-8")
+    return Response(document, mimetype="application/json")
+
+
+@api.get("/healthz")
+def health() -> Response:
+    """Say that the server is alive."""
+    return jsonify(status="ok", model=_counter().facts.name)
+
+
+def _refuse_other_names() -> None:
+    """Answer to this machine's own names only.
+
+    Else a site could give its own name this machine's address, and its script would read answers.
+    """
+    if re.sub(r":\d+$", "", request.host) not in LOOPBACK_NAMES:
+        raise Problem("bad_request", _WRONG_HOST)
+
+
+def _counter() -> Counter:
+    return current_app.extensions["deepfake_lab"]
+
+
+def _page(**content) -> str:
+    return render_template("index.html", gallery=_counter().gallery, **content)
+
+
+def _sample(number: str) -> Sample:
+    if number not in _counter().gallery:
+        raise Problem("not_found")
+    return _counter().gallery[number]
+
+
+def _judge_all(judge: Callable[[Upload], Answer]) -> list[tuple[str, Answer | Problem]]:
+    """Return name and answer for each photo of a form, or what is wrong with that photo.
+
+    A place at the desk is taken before the form is unpacked, and given back at the end.
+
+    Raises:
+        Problem: the desk is busy, the form is wrong, or none of its photos can be judged.
+    """
+    results: list[tuple[str, Answer | Problem]] = []
+    with _counter().desk.place():
+        for upload in read_uploads(request):
+            try:
+                results.append((upload.name, judge(upload)))
+            except Problem as problem:
+                results.append((upload.name, problem))
+    problems = [result for _, result in results if isinstance(result, Problem)]
+    if len(problems) == len(results):
+        raise problems[0]
+    return results
+
+
+def _tell(problem: Problem) -> tuple[Response | str, int]:
+    """Answer a problem: JSON for programs, a page for people."""
+    program = (
+        request.path.startswith(("/api/", "/healthz", "/answer")) or "fragment" in request.args
+    )
+    if program:
+        return jsonify(problem.to_json()), problem.status
+    return render_template("error.html", problem=problem), problem.status
+
+
+def _tell_http(error: HTTPException) -> tuple[Response | str, int]:
+    """Answer what Flask or Werkzeug refused."""
+    problem = Problem(code_of_status(error.code or 500))
+    response = current_app.make_response(_tell(problem))
+    allowed = getattr(error, "valid_methods", None)
+    if allowed:
+        response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _tell_unexpected(error: Exception) -> tuple[Response | str, int]:
+    """Log a bug (where it happened, never with what photo) and answer."""
+    current_app.logger.exception("a request failed")
+    return _tell(Problem("internal_error"))
+
+
+def _harden(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    if response.status_code == 503:
+        response.headers["Retry-After"] = str(limits.RETRY_AFTER_SECONDS)
+    return response

@@ -1,0 +1,78 @@
+"""Pictures for the page, as data URIs: nothing is written to disk, nothing stays on the server."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from deepfake_lab.explain import log_spectrum, resize_map
+
+#: Longest side in pixels of the photo on the page.
+SHOWN_SIDE = 640
+
+#: Blue argues for REAL and vermilion for FAKE, as in every figure of the project.
+REAL_COLOR = (0, 114, 178)
+FAKE_COLOR = (213, 94, 0)
+
+#: A heat map whose strongest place argues with less than this (in units of the logit) stays pale:
+#: stretching it would turn noise into evidence.
+PALE = 1.0
+
+#: Side of the squares whose spectra are averaged, and how many there are per row and column.
+TILE = 128
+TILES = 3
+
+
+def photo_uri(pixels: np.ndarray) -> str:
+    """Return a photo, (H, W, 3) uint8, as a JPEG of at most :data:`SHOWN_SIDE` pixels."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return _uri(image, "JPEG", quality=85)
+
+
+def heat_uri(evidence: np.ndarray, side: int = 64) -> str:
+    """Return a heat map as a see-through picture: the color says for what, opacity how strongly.
+
+    Args:
+        evidence: (h, w) in units of the logit, positive for FAKE.
+        side: of the picture, in pixels; the browser smooths what lies between.
+    """
+    values = resize_map(evidence, side)  # (side, side) float32
+    strength = np.clip(np.abs(values) / max(PALE, float(np.abs(values).max())), 0, 1)
+    colors = np.where(values[..., None] > 0, FAKE_COLOR, REAL_COLOR)
+    opacity = 230 * strength[..., None]
+    rgba = np.concatenate([colors, opacity], axis=-1).round().astype(np.uint8)
+    return _uri(Image.fromarray(rgba), "PNG")
+
+
+def spectrum_uri(pixels: np.ndarray) -> str:
+    """Return the spectrum of a photo, averaged over squares of it, as a grey picture.
+
+    The squares are cut at the photo's own scale: scaling would wash out the finest detail, which
+    is what the spectrum is looked at for.
+
+    Args:
+        pixels: (H, W, 3) uint8, the part of the photo that was judged.
+    """
+    spectrum = log_spectrum(_tiles(pixels))
+    low, high = np.percentile(spectrum, (1, 99.8))
+    grey = np.clip((spectrum - low) / max(high - low, 1e-6), 0, 1) * 255
+    image = Image.fromarray(grey.astype(np.uint8))
+    return _uri(image, "PNG", compress_level=1)
+
+
+def _tiles(pixels: np.ndarray) -> np.ndarray:
+    """Return squares spread over a photo, (N, S, S, 3) uint8."""
+    height, width = pixels.shape[:2]
+    side = min(TILE, height, width)
+    tops = np.linspace(0, height - side, TILES).round().astype(int)
+    lefts = np.linspace(0, width - side, TILES).round().astype(int)
+    return np.stack([pixels[t : t + side, s : s + side] for t in tops for s in lefts])
+
+
+def _uri(image: Image.Image, form: str, **options: int) -> str:
+    stream = io.BytesIO()
+    image.save(stream, form, **options)
+    text = base64.b64encode(stream.getvalue()).decode("ascii")
+    return f"data:{Image.MIME[form]};base64,{text}"

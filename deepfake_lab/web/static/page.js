@@ -1,0 +1,205 @@
+// Without this script the page is a plain form. With it: drag and drop, paste, preview, progress,
+// several photos in a row, and no reload.
+"use strict";
+
+const TRIES = 5; // how often a busy server is asked again
+
+const form = document.getElementById("form");
+const input = document.getElementById("photos");
+const results = document.getElementById("results");
+const status = document.getElementById("status");
+const maxBytes = Number(form.dataset.maxBytes);
+const maxFiles = Number(form.dataset.maxFiles);
+const queue = [];
+let working = false;
+
+document.documentElement.classList.add("script");
+input.required = false;
+
+input.addEventListener("change", () => {
+  take(input.files);
+  input.value = ""; // the same file may be chosen again
+});
+form.addEventListener("submit", (event) => event.preventDefault());
+
+document.addEventListener("paste", (event) => {
+  if (event.clipboardData.files.length) {
+    event.preventDefault();
+    take(event.clipboardData.files);
+  }
+});
+
+let inside = 0; // entering a child fires before leaving its parent
+document.addEventListener("dragenter", (event) => {
+  if (event.dataTransfer.types.includes("Files")) {
+    inside += 1;
+    form.classList.add("over");
+  }
+});
+document.addEventListener("dragleave", () => {
+  inside = Math.max(0, inside - 1);
+  if (!inside) form.classList.remove("over");
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  inside = 0;
+  form.classList.remove("over");
+  take(event.dataTransfer.files);
+});
+
+for (const link of document.querySelectorAll(".gallery a")) {
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const image = link.querySelector("img");
+    enqueue({ name: image.alt, preview: image.src, url: link.pathname + "?fragment" });
+  });
+}
+
+function take(files) {
+  const photos = [...files];
+  if (photos.length > maxFiles) {
+    say(`Only the first ${maxFiles} of ${photos.length} photos are judged.`);
+    photos.length = maxFiles;
+  }
+  for (const file of photos) {
+    enqueue({ name: file.name || "pasted photo", preview: URL.createObjectURL(file), file });
+  }
+}
+
+function enqueue(job) {
+  job.card = pendingCard(job);
+  // The newest batch stands on top, in its own order.
+  const last = queue.length ? queue[queue.length - 1].card : working;
+  if (last) last.after(job.card);
+  else results.prepend(job.card);
+  queue.push(job);
+  if (!working) work();
+}
+
+async function work() {
+  const many = [];
+  while (queue.length) {
+    const job = queue.shift();
+    working = job.card;
+    many.push(await judge(job));
+    if (queue.length) say(`${many.length} judged, ${queue.length} to go.`);
+  }
+  working = false;
+  say(many.length === 1 ? "" : `${many.length} photos judged.`);
+  if (many.length && many[0].isConnected) {
+    many[0].scrollIntoView({ block: "start", behavior: "smooth" });
+    many[0].querySelector("h2").focus({ preventScroll: true });
+  }
+}
+
+async function judge(job) {
+  let shown;
+  try {
+    if (job.file && job.file.size > maxBytes) {
+      throw new Error(`This file has more than ${maxBytes / 1e6} MB: scale the photo down.`);
+    }
+    shown = parsed(await ask(job));
+  } catch (error) {
+    shown = failedCard(job.name, error.message);
+  }
+  const cards = [...shown.children];
+  job.card.replaceWith(...cards);
+  if (job.file) URL.revokeObjectURL(job.preview);
+  return cards[0];
+}
+
+async function ask(job) {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await send(job);
+    if (answer.status === 200) return answer.text;
+    if (answer.status === 503 && tries < TRIES) {
+      note(job, "The server is busy; trying again …");
+      await new Promise((resolve) => setTimeout(resolve, 1000 * (answer.retryAfter || 2)));
+      continue;
+    }
+    throw new Error(answer.message);
+  }
+}
+
+function send(job) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // unlike fetch, it tells how far an upload is
+    request.open(job.file ? "POST" : "GET", job.url || "/answer");
+    request.upload.onprogress = (event) => {
+      if (event.lengthComputable) job.bar.value = event.loaded / event.total;
+    };
+    request.upload.onload = () => {
+      job.bar.removeAttribute("value");
+      note(job, "Looking at the photo …");
+    };
+    request.onerror = () => reject(new Error("The server does not answer. Is it still running?"));
+    request.onload = () => resolve({
+      status: request.status,
+      text: request.responseText,
+      retryAfter: Number(request.getResponseHeader("Retry-After")),
+      message: messageOf(request.responseText),
+    });
+    if (!job.file) return request.send();
+    const data = new FormData();
+    data.append("photos", job.file, job.name);
+    request.send(data);
+  });
+}
+
+function messageOf(text) {
+  try {
+    return JSON.parse(text).error.message;
+  } catch {
+    return "The server answered something that cannot be understood.";
+  }
+}
+
+function pendingCard(job) {
+  const card = element("article", "answer pending");
+  const image = element("img");
+  image.alt = "";
+  image.src = job.preview;
+  image.onerror = () => image.remove(); // a format that this browser cannot show
+  const said = element("div", "head");
+  job.text = element("p", "", "Sending …");
+  job.bar = element("progress");
+  job.bar.setAttribute("aria-label", `Progress of ${job.name}`);
+  said.append(element("p", "name", job.name), job.text, job.bar);
+  const seen = element("div", "seen");
+  seen.append(image);
+  card.append(seen, said);
+  return card;
+}
+
+function failedCard(name, message) {
+  const shell = element("div");
+  const card = element("article", "answer failed");
+  const title = element("h2", "", "No answer");
+  title.tabIndex = -1;
+  const reason = element("p", "", message);
+  reason.setAttribute("role", "alert");
+  card.append(element("p", "name", name), title, reason);
+  shell.append(card);
+  return shell;
+}
+
+function parsed(html) {
+  return new DOMParser().parseFromString(html, "text/html").body;
+}
+
+function element(tag, className = "", text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+function note(job, text) {
+  job.text.textContent = text;
+}
+
+function say(text) {
+  status.textContent = text;
+}

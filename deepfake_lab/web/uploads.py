@@ -1,0 +1,152 @@
+"""From a request to photos: limits hold before a single pixel is decoded; all stays in memory."""
+
+import io
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flask import Request
+from PIL import Image
+from werkzeug.http import parse_options_header
+
+from deepfake_lab import images
+from deepfake_lab.web import limits
+from deepfake_lab.web.problems import Problem
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was sent.
+
+    Attributes:
+        name: for people; it is never used as a path.
+        data: the bytes of the file.
+    """
+
+    name: str
+    data: bytes
+
+
+def read_uploads(request: Request) -> list[Upload]:
+    """Return the files of a form, in their order.
+
+    The form is taken apart here, in memory: Werkzeug's own way goes through temporary files, and
+    takes no file without a name.
+
+    Raises:
+        Problem: not a form, no file, or too many of them.
+    """
+    boundary = request.mimetype_params.get("boundary", "")
+    if request.mimetype != "multipart/form-data" or not boundary:
+        raise Problem("wrong_media_type")
+    uploads = []
+    for name, file_name, content in _parts(request.get_data(cache=False), boundary.encode()):
+        # A form without a chosen file sends an empty one without a name.
+        if name == "photos" and (file_name or content):
+            uploads.append(Upload(clean_name(file_name), content))
+        if len(uploads) > limits.MAX_FILES:
+            raise Problem("too_many_files")
+    if not uploads:
+        raise Problem("no_photo")
+    return uploads
+
+
+def clean_name(name: str | None) -> str:
+    """Return a file name that can be shown: no path, no control or direction characters."""
+    last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    shown = "".join(c for c in last if unicodedata.category(c)[0] != "C")
+    shown = " ".join(shown.split())
+    if len(shown) > 60:
+        shown = f"{shown[:40]}…{shown[-15:]}"
+    return shown or "photo"
+
+
+def check_photo(data: bytes) -> int:
+    """Look at the header of a file and refuse what cannot or should not be decoded.
+
+    Returns:
+        How many pixels the photo has.
+
+    Raises:
+        Problem: too large, not an image, or more pixels than :data:`limits.MAX_PIXELS`.
+    """
+    if len(data) > limits.MAX_FILE_BYTES:
+        raise Problem("too_large")
+    try:
+        with Image.open(io.BytesIO(data), formats=images.formats()) as image:
+            width, height = image.size
+            form = image.format
+    except Image.UnidentifiedImageError as error:
+        raise Problem("not_an_image", _NOT_AN_IMAGE) from error
+    except Image.DecompressionBombError as error:
+        raise Problem("too_many_pixels", _TOO_MANY_PIXELS) from error
+    except Exception as error:  # what a decoder raises at a damaged header is anybody's guess
+        raise Problem("damaged_image", DAMAGED) from error
+    if width * height > limits.MAX_PIXELS:
+        raise Problem("too_many_pixels", f"{width} x {height} pixels: {_TOO_MANY_PIXELS}")
+    if min(width, height) < images.MIN_SIDE:
+        raise Problem("too_small", f"{width} x {height} pixels are too few to judge.")
+    if form == "JPEG" and width * height * jpeg_scans(data) > limits.MAX_SCANNED_PIXELS:
+        raise Problem("too_many_pixels", _TOO_MANY_SCANS)
+    return width * height
+
+
+def jpeg_scans(data: bytes) -> int:
+    """Return how many times the pixels of a JPEG are gone over when it is decoded."""
+    scans, position = 0, 2
+    while found := _JPEG_MARKER.search(data, position):
+        marker, position = found[0][1], found.end()
+        if marker == 0xD9:  # end of image: what follows (a phone's film, say) is not decoded
+            break
+        scans += marker == 0xDA
+        if marker not in (0x01, 0xD8):  # all others begin with their length
+            position += max(2, int.from_bytes(data[position : position + 2]))
+    return scans
+
+
+# Between the scans, 0xff is followed by 0 (data) or by a restart marker.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+#: Most parts of a form, and most bytes of the header of one.
+MAX_PARTS = 4 * limits.MAX_FILES
+MAX_PART_HEADER = 8192
+
+_DISPOSITION = re.compile(r"content-disposition\s*:", re.IGNORECASE)
+
+DAMAGED = "This image file is damaged or cut off: save or download it again."
+_NOT_AN_IMAGE = (
+    "This is not an image that can be read here: use JPEG, PNG, WebP, AVIF, GIF or TIFF."
+)
+_TOO_MANY_PIXELS = (
+    f"A photo may have {limits.MAX_PIXELS // 1_000_000} megapixels at most: scale it down."
+)
+_TOO_MANY_SCANS = "This JPEG would take too long to decode: open it and save it again."
+
+
+def _parts(body: bytes, boundary: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Take a form apart: field name, file name and content of each part.
+
+    Source: RFC 7578 (multipart/form-data) and RFC 2046, section 5.1.1.
+    """
+    dashes = b"--" + boundary
+    start = 0 if body.startswith(dashes) else body.find(b"\r\n" + dashes) + 2
+    position = start + len(dashes)
+    if not body.startswith(dashes, start):
+        raise Problem("bad_request", _NO_FORM)
+    for _ in range(MAX_PARTS):
+        if body.startswith(b"--", position):
+            return
+        end_of_head = body.find(b"\r\n\r\n", position, position + MAX_PART_HEADER)
+        end = body.find(b"\r\n" + dashes, end_of_head + 2)
+        if end_of_head < 0 or end < 0:
+            raise Problem("bad_request", _NO_FORM)
+        head = body[position:end_of_head].decode("utf-8", "replace")
+        lines = [line for line in head.split("\r\n") if _DISPOSITION.match(line)]
+        _, options = parse_options_header(lines[0].partition(":")[2] if lines else "")
+        yield options.get("name", ""), options.get("filename", ""), body[end_of_head + 4 : end]
+        position = end + 2 + len(dashes)
+    raise Problem("too_many_files")
+
+
+_NO_FORM = "This is no whole form: it was cut off, or its parts are not where it says."

@@ -1,0 +1,112 @@
+"""From raw scores to probabilities: what comes back is right, finite, and honest about noise."""
+
+import numpy as np
+import pytest
+
+from deepfake_lab.calibration import MAX_ERROR, fit_calibration
+from deepfake_lab.errors import UserError
+
+
+def _scores(count: int, distance: float = 4.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of a calibrated detector: two normal distributions `distance` apart."""
+    labels = np.arange(count) % 2
+    noise = np.random.default_rng(seed).normal(0, distance**0.5, count)
+    return noise + distance * (labels - 0.5), labels.astype(np.float32)
+
+
+def _probability(fitted: dict, logits: np.ndarray) -> np.ndarray:
+    calibration = fitted["calibration"]
+    return 1 / (1 + np.exp(-(logits / calibration["temperature"] + calibration["bias"])))
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.5, 1.0, 3.0, 100.0])
+def test_the_temperature_recovers_a_known_scaling(scale):
+    logits, labels = _scores(20_000)
+    fitted = fit_calibration(logits * scale, labels)
+    assert fitted["calibration"]["temperature"] == pytest.approx(scale, rel=0.1)
+    assert fitted["calibration"]["bias"] == pytest.approx(0, abs=0.1)
+
+
+def test_a_known_shift_is_taken_back():
+    logits, labels = _scores(20_000)
+    assert fit_calibration(logits + 7, labels)["calibration"]["bias"] == pytest.approx(-7, rel=0.1)
+
+
+def test_the_scale_of_the_logits_does_not_change_the_probabilities():
+    logits, labels = _scores(60)
+    small, large = (
+        _probability(fit_calibration(logits * k, labels), logits * k) for k in (0.02, 50)
+    )
+    np.testing.assert_allclose(small, large, atol=1e-4)
+
+
+def test_both_labels_count_alike_however_many_there_are():
+    logits, labels = _scores(20_000)
+    keep = (labels == 0) | (np.random.default_rng(1).random(20_000) < 0.1)
+    fitted = fit_calibration(logits[keep], labels[keep])
+    assert fitted["calibration"]["bias"] == pytest.approx(0, abs=0.15)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_photos_told_apart_without_an_error_give_a_finite_temperature(scale):
+    labels = np.repeat([0, 1], 30).astype(np.float32)
+    logits = (labels - 0.5) * scale
+    fitted = fit_calibration(logits, labels)
+    p_fake = _probability(fitted, logits)
+    assert 0 < fitted["calibration"]["temperature"] < np.inf
+    assert (p_fake[labels == 1] > 0.9).all() and (p_fake < 1).all()
+
+
+def test_nothing_is_uncertain_where_nothing_is_wrong():
+    labels = np.repeat([0, 1], 30)
+    assert fit_calibration(labels - 0.5, labels)["uncertain_band"] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("distance", [0.5, 1.0, 2.0, 4.0, 9.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_outside_the_band_few_validation_verdicts_are_wrong(distance, seed):
+    logits, labels = _scores(200, distance, seed)
+    fitted = fit_calibration(logits, labels)
+    low, high = fitted["uncertain_band"]
+    p_fake = _probability(fitted, logits)
+    outside = ~((low < p_fake) & (p_fake < high))
+    wrong = (p_fake >= fitted["threshold"]) != (labels == 1)
+    assert not outside.any() or wrong[outside].mean() <= MAX_ERROR + 1e-9
+
+
+def test_the_band_is_no_wider_than_it_must_be():
+    logits, labels = _scores(2000)
+    fitted = fit_calibration(logits, labels)
+    low, high = fitted["uncertain_band"]
+    p_fake = _probability(fitted, logits)
+    wrong = (p_fake >= 0.5) != (labels == 1)
+    narrower = np.abs(p_fake - 0.5) >= (high - low) / 2 * 0.9
+    assert wrong[narrower].mean() > MAX_ERROR
+
+
+@pytest.mark.parametrize("center", [0.0, 7.0, -200.0])
+def test_inverted_scores_become_one_half_and_all_uncertain(center):
+    logits, labels = _scores(400)
+    keep = (labels == 0) | (np.arange(400) < 80)  # many real photos, few fake ones
+    logits, labels = logits[keep], labels[keep]
+    fitted = fit_calibration(center - logits, labels)
+    p_fake = _probability(fitted, center - logits)
+    low, high = fitted["uncertain_band"]
+    np.testing.assert_allclose(p_fake, 0.5, atol=0.01)
+    assert np.mean((low < p_fake) & (p_fake < high)) > 0.98
+
+
+def test_a_model_that_always_says_the_same_is_uncertain():
+    fitted = fit_calibration(np.full(60, 3.0, np.float32), np.arange(60) % 2)
+    np.testing.assert_allclose(_probability(fitted, np.float32(3)), 0.5)
+    assert fitted["uncertain_band"] == [0.0, 1.0]
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    with pytest.raises(UserError, match="smaller learning rate"):
+        fit_calibration(np.array([np.nan, 1.0]), np.array([0, 1]))
+
+
+def test_one_label_alone_cannot_be_calibrated():
+    with pytest.raises(UserError, match="real and fake photos"):
+        fit_calibration(np.array([0.5, 1.0]), np.array([1, 1]))

@@ -1,0 +1,264 @@
+"""The command: exact lines, one-line errors, exit codes."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deepfake_lab import cli, course, paths
+from deepfake_lab.detector import Detector
+from deepfake_lab.errors import UserError
+
+FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
+LINE = r"Classification: (REAL|FAKE)  Confidence: \d\d\.\d\d%"
+
+
+@pytest.fixture
+def predict(run_folder, capsys):
+    """Run `deepfake-lab predict` with the small detector: exit code, output lines, error lines."""
+
+    def run(*photos: str | Path) -> tuple[int, list[str], list[str]]:
+        code = cli.main(["predict", "--model", str(run_folder), *map(str, photos)])
+        printed = capsys.readouterr()
+        return code, printed.out.splitlines(), printed.err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def no_course(monkeypatch):
+    """Fail where a notebook would run."""
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: pytest.fail("it ran"))
+
+
+def _refused(capsys, *arguments: str) -> str:
+    """Run the command, which must refuse with one line and status 2; return the line."""
+    assert cli.main(list(arguments)) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("deepfake-lab: ") and printed.out == ""
+    return line
+
+
+# --- predict ---
+
+
+def test_one_photo_is_answered_with_exactly_the_line(predict, run_folder):
+    code, out, err = predict(FILES[0])
+    assert code == 0 and err == []
+    assert out[0] == str(Detector.load(run_folder).predict(FILES[0]))
+    assert re.fullmatch(LINE, out[0])
+
+
+def test_several_photos_are_answered_with_name_and_line(predict):
+    code, out, err = predict(*FILES[:3])
+    lines = [line for line in out if "Classification" in line]
+    assert code == 0 and err == [] and len(lines) == 3
+    for file, line in zip(FILES, lines):
+        assert re.fullmatch(re.escape(f"{file}: ") + LINE, line)
+
+
+def test_an_answer_says_what_the_detector_learned_from(predict):
+    _, out, _ = predict(FILES[0])
+    assert "learned from" in out[-1] and "'sample'" in out[-1]
+
+
+def test_the_caveats_of_an_answer_are_printed_below_it(predict, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
+    _, out, _ = predict(tmp_path / "grey.png")
+    assert out[1] == "  No face was found in this photo: the answer is unreliable."
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "no such file"), (b"text", "not an image")])
+def test_a_bad_photo_among_good_ones_gets_one_line_and_the_others_are_answered(
+    predict, tmp_path, content, reason
+):
+    bad = tmp_path / "bad.jpg"
+    if content is not None:
+        bad.write_bytes(content)
+    code, out, err = predict(FILES[0], bad, FILES[1])
+    assert code == 1
+    (line,) = err
+    assert line.startswith(f"deepfake-lab: {bad}: ") and reason in line
+    assert [str(file) for file in FILES[:2]] == [
+        line.split(": Classification")[0] for line in out if "Classification" in line
+    ]
+
+
+def test_where_no_photo_can_be_read_nothing_is_answered(predict, tmp_path):
+    code, out, err = predict(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert code == 2 and out == [] and len(err) == 2
+
+
+def test_a_folder_is_no_photo(predict, tmp_path):
+    code, _, err = predict(tmp_path)
+    assert code == 2 and err == [f"deepfake-lab: {tmp_path}: a folder, not a photo."]
+
+
+def test_an_unknown_detector_lists_the_known_ones(capsys, run_folder, monkeypatch):
+    monkeypatch.setenv("DEEPFAKE_LAB_HOME", str(run_folder.parents[1]))
+    line = _refused(capsys, "predict", "--model", "tinny", str(FILES[0]))
+    assert "No detector 'tinny'" in line and "tiny" in line.split("Known detectors:")[1]
+
+
+def test_the_installed_command_answers_from_any_folder(run_folder, tmp_path):
+    command = Path(sys.executable).with_name("deepfake-lab")
+    called = [str(command)] if command.exists() else [sys.executable, "-m", "deepfake_lab.cli"]
+    done = subprocess.run(
+        [*called, "predict", "--model", str(run_folder), str(FILES[0])],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    # LiteRT says once that it is there; nothing else may be said beside the answer.
+    noise = [line for line in done.stderr.splitlines() if "XNNPACK delegate" not in line]
+    assert done.returncode == 0 and noise == []
+    assert re.fullmatch(LINE, done.stdout.splitlines()[0])
+
+
+# --- run ---
+
+
+def test_a_misspelt_parameter_is_refused_with_the_closest_name(capsys, no_course):
+    line = _refused(capsys, "run", "-p", "epoch=3")
+    assert "'epoch'" in line and "did you mean 'epochs'" in line
+
+
+def test_a_parameter_of_the_wrong_type_is_refused(capsys, no_course):
+    assert "must be int, not str: 'many'" in _refused(capsys, "run", "-p", "epochs=many")
+
+
+@pytest.mark.parametrize("text", ["epochs", "=3", ""])
+def test_a_parameter_without_name_or_value_is_refused(capsys, no_course, text):
+    assert "NAME=VALUE" in _refused(capsys, "run", "-p", text)
+
+
+def test_a_value_that_is_none_is_refused(capsys, no_course):
+    assert "'[1' is not a value" in _refused(capsys, "run", "-p", "epochs=[1")
+
+
+def test_an_unknown_notebook_is_refused_with_those_that_exist(capsys, no_course):
+    line = _refused(capsys, "run", "--only", "09")
+    assert "'09'" in line and "01_explore_data" in line
+
+
+def test_a_missing_data_folder_is_refused(capsys, no_course):
+    assert "'nowhere' not found" in _refused(capsys, "run", "-p", "data_dir=nowhere")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read"),
+        (b"", "must hold lines"),
+        (b"- a\n- b\n", "must hold lines"),
+        (b"a: [1\nb: 2", "not valid YAML"),
+        (b"\xff\xfe\x00", "not valid YAML"),
+        (b"3: 4", "the parameter '3'"),
+        (b"epochs: ten", "must be int"),
+    ],
+)
+def test_a_parameter_file_that_cannot_be_used_is_refused(
+    capsys, no_course, tmp_path, content, reason
+):
+    file = tmp_path / "my.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    assert reason in _refused(capsys, "run", "--params", str(file))
+
+
+@pytest.fixture
+def given(monkeypatch, tmp_path) -> list:
+    """Note what the course would be asked to do."""
+    asked = []
+
+    def run_course(*arguments):
+        asked.append(arguments)
+        return tmp_path
+
+    monkeypatch.setattr(course, "run_course", run_course)
+    return asked
+
+
+def test_parameters_on_the_command_line_go_before_those_of_the_file(given, tmp_path):
+    (tmp_path / "my.yaml").write_text("epochs: 9\nseed: 1\n")
+    arguments = ["--params", str(tmp_path / "my.yaml"), "-p", "epochs=2", "-p", "cnn_name=a=b"]
+    assert cli.main(["run", *arguments, "--only", "03", "--out", "here"]) == 0
+    assert given == [({"epochs": 2, "seed": 1, "cnn_name": "a=b"}, ["03"], "here")]
+
+
+def test_an_empty_value_is_an_empty_word(given):
+    cli.main(["run", "-p", "photo="])
+    assert given[0][0] == {"photo": ""}
+
+
+@pytest.mark.parametrize("file", sorted((paths.project() / "params").glob("*.yaml")), ids=str)
+def test_every_parameter_file_of_the_project_fits_the_notebooks(file, monkeypatch, tmp_path):
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(paths, "data_folder", lambda name: tmp_path / "data")
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **__: None)
+    assert cli.main(["run", "--params", str(file), "--out", str(tmp_path / "run")]) == 0
+
+
+def test_an_error_of_the_course_is_one_line_and_an_interruption_another(capsys, monkeypatch):
+    def stopped(*_):
+        raise UserError("01 stopped in cell [3]: why")
+
+    monkeypatch.setattr(course, "run_course", stopped)
+    assert _refused(capsys, "run") == "deepfake-lab: 01 stopped in cell [3]: why"
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(course, "run_course", interrupted)
+    assert cli.main(["run"]) == 130
+    assert capsys.readouterr().err == "deepfake-lab: interrupted.\n"
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [([], "holds no images"), (["real"], "has only real images")],
+    ids=["empty", "only real"],
+)
+def test_a_data_folder_that_cannot_be_used_stops_the_first_notebook_with_one_line(
+    capsys, tmp_path, labels, reason
+):
+    """With the real notebook: the reason reaches the person, with notebook and cell."""
+    data = tmp_path / "data"
+    data.mkdir()
+    for label in labels:
+        (data / label).mkdir()
+        for i, file in enumerate(FILES[:4]):
+            (data / label / f"{i}.jpg").write_bytes(file.read_bytes())
+    code = cli.main(["run", "-p", f"data_dir={data}", "--out", str(tmp_path / "run")])
+    said = [line for line in capsys.readouterr().err.splitlines() if "deepfake-lab:" in line]
+    assert code == 2 and len(said) == 1
+    assert re.search(r"01_explore_data stopped in cell \[\d+\]: UserError: ", said[0])
+    assert (
+        reason in said[0] and not (tmp_path / "run" / "notebooks" / "02_train_cnn.ipynb").exists()
+    )
+
+
+# --- the command itself ---
+
+
+def test_without_a_command_the_usage_is_shown(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([])
+    assert stopped.value.code == 2 and "usage: deepfake-lab" in capsys.readouterr().err
+
+
+def test_asking_for_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from deepfake_lab import cli\n"
+        "try:\n    cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'sklearn', 'matplotlib', 'papermill', 'flask'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for command in ("run", "predict", "serve"):
+        assert command in done.stdout

@@ -1,0 +1,312 @@
+"""Training: repeatable, written whole or not at all, and the same answer from both runtimes."""
+
+import ast
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepfake_lab import models, paths, training
+from deepfake_lab.batches import Split, load_splits
+from deepfake_lab.datasets import Dataset, read_dataset
+from deepfake_lab.detector import PARTS, Detector
+from deepfake_lab.errors import UserError
+from deepfake_lab.models import build_model
+from deepfake_lab.training import fit, fit_head, save_run, to_tflite
+
+SIZE = 64
+PACKAGE = Path(training.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return read_dataset("sample")
+
+
+@pytest.fixture(scope="module")
+def splits(data) -> dict[str, Split]:
+    """About forty photos a split, both labels in each."""
+    return load_splits(data.manifest[::3], image_size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def flat() -> dict[str, Split]:
+    """Pictures that anything can tell apart: the real ones are blue, the fake ones red."""
+    rng = np.random.default_rng(0)
+    colors = {"real": (40, 60, 190), "fake": (190, 60, 40)}
+    made = {}
+    for name, count in (("train", 24), ("valid", 12)):
+        labels = ["real", "fake"] * (count // 2)
+        color = np.array([colors[label] for label in labels])[:, None, None]
+        frames = color + rng.integers(-30, 30, (count, 37, 37, 3))
+        made[name] = Split(frames.astype(np.uint8), pd.DataFrame({"label": labels}), 32)
+    return made
+
+
+@pytest.fixture(scope="module")
+def lite0() -> tuple[keras.Model, Detector]:
+    """The default model, its logit with something to say, and the same on LiteRT."""
+    model = build_model("efficientnet_lite0", image_size=SIZE)
+    rng = np.random.default_rng(0)
+    model.get_layer("logit").set_weights([rng.normal(0, 0.1, (1280, 1)), np.array([0.7])])
+    return model, _on_litert(model)
+
+
+def _on_litert(model: keras.Model) -> Detector:
+    config = {"name": model.name, "image_size": SIZE, "framing": "face"}
+    return Detector(Path("nowhere"), config, to_tflite(model))
+
+
+def _in_keras(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    return model.predict_on_batch(pixels.astype(np.float32))[:, 0]
+
+
+@pytest.fixture(scope="module")
+def twice(splits) -> list[tuple[keras.Model, pd.DataFrame]]:
+    """The same small training with the same seed, two times: model and history."""
+    results = []
+    for _ in range(2):
+        model = build_model("cnn", image_size=SIZE, seed=1)
+        history = fit(
+            model, splits["train"], splits["valid"],
+            epochs=2, learning_rate=1e-3, batch_size=16, seed=1, verbose=0,
+        )  # fmt: skip
+        results.append((model, history))
+    return results
+
+
+# --- fit ---
+
+
+def test_the_same_seed_gives_the_same_history(twice):
+    (_, history), (_, again) = twice
+    pd.testing.assert_frame_equal(history, again, check_exact=True)
+
+
+def test_the_same_seed_gives_the_same_weights(twice):
+    (first, _), (second, _) = twice
+    for one, other in zip(first.get_weights(), second.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_history_has_a_row_per_epoch_and_the_promised_columns(twice):
+    history = twice[0][1]
+    columns = ["epoch", "loss", "accuracy", "auc", "val_loss", "val_accuracy", "val_auc"]
+    assert sorted(history.columns) == sorted(columns)
+    assert list(history["epoch"]) == [1, 2]
+
+
+def test_a_network_learns_what_can_be_learned_and_logs_it_for_tensorboard(flat, tmp_path):
+    model = build_model("cnn", image_size=32)
+    history = fit(
+        model, flat["train"], flat["valid"],
+        epochs=6, learning_rate=1e-3, log_dir=tmp_path / "logs", verbose=0,
+    )  # fmt: skip
+    assert history["val_auc"].max() == 1
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    assert {path.parent.name for path in tmp_path.rglob("events.*")} == {"train", "validation"}
+
+
+def test_the_weights_of_the_best_epoch_are_kept(flat):
+    # A rate so high that the last epochs are worse than the first.
+    model = build_model("cnn", image_size=32)
+    history = fit(model, flat["train"], flat["valid"], epochs=5, learning_rate=0.3, verbose=0)
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    logits = _in_keras(model, flat["valid"].centered())[:, None]
+    kept = float(loss(flat["valid"].labels[:, None], logits))
+    assert history["val_loss"].idxmin() < 4  # else the test shows nothing
+    assert kept == pytest.approx(history["val_loss"].min(), rel=1e-3)
+
+
+@pytest.mark.parametrize("train", [fit, fit_head])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0}, {"epochs": -1}, {"learning_rate": 0.0}, {"learning_rate": -1.0},
+        {"learning_rate": float("nan")}, {"batch_size": 0},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_work_are_refused_before_anything_is_computed(flat, train, wrong):
+    settings = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8} | wrong
+    with pytest.raises(UserError, match="must be above zero"):
+        train(None, flat["train"], flat["valid"], **settings)
+
+
+# --- fit_head ---
+
+
+def test_the_head_learns_and_leaves_the_backbone_as_it_was(flat):
+    model = build_model("efficientnet_lite0", image_size=32)
+    before = [weights.copy() for weights in model.get_layer("backbone").get_weights()]
+    history = fit_head(model, flat["train"], flat["valid"], epochs=15, learning_rate=1e-2)
+    for old, new in zip(before, model.get_layer("backbone").get_weights()):
+        np.testing.assert_array_equal(old, new)
+    assert history["val_auc"].iloc[-1] == 1
+    # What was learned answers through the whole model, not only through the head.
+    logits = _in_keras(model, flat["valid"].centered())
+    np.testing.assert_array_equal(logits > 0, flat["valid"].labels == 1)
+
+
+def test_features_are_those_of_the_backbone_in_the_order_of_the_manifest(splits, lite0):
+    extractor = models.feature_extractor(lite0[0])
+    pixels = splits["valid"].centered().astype(np.float32)
+    for mirrored in (False, True):
+        features = training.compute_features(extractor, splits["valid"], mirrored, batch_size=20)
+        seen = pixels[:, :, ::-1] if mirrored else pixels
+        assert features.shape == (len(pixels), 1280)
+        np.testing.assert_allclose(features, extractor.predict_on_batch(seen), atol=1e-3)
+
+
+def test_a_network_without_a_backbone_has_no_head_to_train(flat):
+    with pytest.raises(UserError, match="no backbone"):
+        fit_head(
+            build_model("cnn", image_size=32), flat["train"], flat["valid"],
+            epochs=1, learning_rate=1e-3,
+        )  # fmt: skip
+
+
+# --- run folders ---
+
+
+@pytest.fixture
+def save(data, splits):
+    """Save a run with an untrained network under a name."""
+    model = build_model("cnn", image_size=SIZE)
+    history = pd.DataFrame({"epoch": [1], "loss": [0.7]})
+
+    def run(name: str, out_dir: Path):
+        return save_run(
+            name, model, data, splits, history,
+            framing="face", recipe={"epochs": 1}, seed=0, out_dir=out_dir,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_run_folder_is_whole(run_folder):
+    assert {path.name for path in run_folder.iterdir()} == set(PARTS)
+    assert [path.name for path in run_folder.parent.iterdir()] == [run_folder.name]
+
+
+def test_a_run_folder_says_how_it_was_made(run_folder, data):
+    config = json.loads((run_folder / "config.json").read_text())
+    assert config["name"] == run_folder.name and config["architecture"] == "cnn"
+    assert config["data"]["fingerprint"] == data.fingerprint()
+    assert set(config["versions"]) >= {"keras", "tensorflow", "numpy"}
+    assert {"seed", "recipe", "created", "git_commit", "framing", "image_size"} <= set(config)
+
+
+def test_predictions_of_a_run_are_those_of_its_detector(run_folder, data):
+    recorded = pd.read_csv(run_folder / "predictions.csv")
+    assert set(recorded["split"]) == {"valid", "test"} and "path" not in recorded
+    rows = recorded.merge(data.manifest[["file", "path"]], on="file").iloc[::20]
+    asked = Detector.load(run_folder).predict_many(rows)
+    np.testing.assert_allclose(asked["p_fake"], rows["p_fake"], atol=1e-4)
+    assert list(asked["verdict"]) == list(rows["verdict"])
+
+
+def test_the_model_card_names_the_test_metrics_and_their_limits(run_folder):
+    card = (run_folder / "README.md").read_text()
+    metrics = json.loads((run_folder / "metrics.json").read_text())["test"]["metrics"]
+    assert f"| ROC AUC | {metrics['roc_auc']['value']:.3f} |" in card
+    assert "What these numbers do not say" in card
+
+
+@pytest.mark.parametrize("step", ["to_tflite", "fit_calibration", "evaluate", "write_card"])
+def test_a_run_that_is_stopped_leaves_no_half_folder_and_the_older_run_as_it_was(
+    save, tmp_path, run_folder, monkeypatch, step
+):
+    older = tmp_path / "models" / "mine"
+    shutil.copytree(run_folder, older)
+    before = {path.name: path.read_bytes() for path in older.iterdir()}
+    tflite = (run_folder / "model.tflite").read_bytes()
+    monkeypatch.setattr(training, "to_tflite", lambda model: tflite)
+
+    def stop(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, step, stop)
+    with pytest.raises(KeyboardInterrupt):
+        save("mine", tmp_path)
+    assert [path.name for path in (tmp_path / "models").iterdir()] == ["mine"]
+    assert {path.name: path.read_bytes() for path in older.iterdir()} == before
+
+
+def test_a_new_run_replaces_the_older_one_of_its_name(save, tmp_path, run_folder, monkeypatch):
+    older = tmp_path / "models" / "mine"
+    shutil.copytree(run_folder, older)
+    (older / "left_over.txt").write_text("of the older run")
+    tflite = (run_folder / "model.tflite").read_bytes()
+    monkeypatch.setattr(training, "to_tflite", lambda model: tflite)
+    detector = save("mine", tmp_path)
+    assert detector.name == "mine" and detector.folder == older
+    assert {path.name for path in older.iterdir()} == set(PARTS)
+    assert [path.name for path in older.parent.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", ".hidden", "a/b", "/absolute", "nul\0byte", "two words"]
+)
+def test_a_name_that_cannot_name_a_folder_is_refused(save, tmp_path, name):
+    with pytest.raises(UserError, match="cannot name a detector"):
+        save(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [*paths.SHIPPED, "CNN"])
+def test_the_name_of_a_shipped_detector_is_refused_in_the_project(save, name, monkeypatch):
+    monkeypatch.delenv("DEEPFAKE_LAB_HOME", raising=False)
+    monkeypatch.setattr(training, "to_tflite", lambda model: pytest.fail("it went to work"))
+    with pytest.raises(UserError, match="choose another name"):
+        save(name, "")
+
+
+# --- two runtimes, one answer ---
+
+
+def test_the_cnn_gives_the_same_logits_on_keras_and_on_litert(splits, run_folder):
+    model = keras.models.load_model(run_folder / "model.keras")
+    pixels = splits["test"].centered()
+    logits = Detector.load(run_folder).logits(pixels)
+    assert np.ptp(logits) > 0.01
+    np.testing.assert_allclose(logits, _in_keras(model, pixels), atol=1e-3)
+
+
+def test_the_backbone_gives_the_same_logits_on_keras_and_on_litert(splits, lite0):
+    model, detector = lite0
+    pixels = splits["test"].centered()
+    logits = detector.logits(pixels)
+    assert np.ptp(logits) > 0.1
+    np.testing.assert_allclose(logits, _in_keras(model, pixels), atol=1e-3)
+
+
+def test_the_mean_of_an_activation_map_is_the_logit(splits, lite0):
+    _, detector = lite0
+    pixels = splits["test"].centered()
+    maps = detector.activation_maps(pixels)
+    assert maps.shape == (len(pixels), 2, 2)
+    np.testing.assert_allclose(maps.mean(axis=(1, 2)), detector.logits(pixels), atol=1e-4)
+
+
+# --- imports ---
+
+
+@pytest.mark.parametrize("module", ["models", "backbones", "training", "batches"])
+def test_tensorflow_is_imported_only_inside_the_functions_that_need_it(module):
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    at_the_top = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom) and node.col_offset == 0
+    ]
+    names = [
+        name
+        for node in at_the_top
+        for name in ([node.module] if isinstance(node, ast.ImportFrom) else
+                     [alias.name for alias in node.names])
+    ]  # fmt: skip
+    assert names and not [name for name in names if name.split(".")[0] == "tensorflow"]

@@ -1,0 +1,234 @@
+"""The page in a real browser: what a person sees, with and without JavaScript."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.web import photo
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+VERDICT = re.compile(r"Classification: (FAKE|REAL)\s+Confidence: \d\d\.\d\d%")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium or Chrome is installed (or name one in CHROMIUM)")
+    with playwright.sync_playwright() as driver:
+        # As root Chromium starts without its sandbox only; it visits nothing but the page here.
+        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]
+        started = driver.chromium.launch(executable_path=program, args=sandbox)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser, served):
+    """Return a function that opens the page in a fresh window with the given options."""
+    contexts = []
+
+    def open_(path: str = "", block: str = "", **options):
+        options = {"viewport": DESKTOP, "reduced_motion": "reduce"} | options
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(15_000)
+        if block:
+            page.route(block, lambda route: route.abort())
+        page.complaints = []
+        page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
+        page.on("pageerror", lambda error: page.complaints.append(str(error)))
+        page.goto(served.url + path)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def face(tmp_path_factory) -> Path:
+    file = tmp_path_factory.mktemp("photos") / "face.jpg"
+    file.write_bytes(photo(side=300))
+    return file
+
+
+def upload(page, *files):
+    """Choose files and wait until all of them have their answer."""
+    page.set_input_files("#photos", files)
+    page.wait_for_selector(".answer h2")
+    page.wait_for_selector(".pending", state="detached")
+    return page.locator(".answer")
+
+
+def test_an_uploaded_photo_gets_its_verdict_without_a_reload(open_page, face):
+    page = open_page()
+    page.evaluate("() => { window.stayed = true }")
+    answer = upload(page, face)
+    assert VERDICT.search(" ".join(answer.inner_text().split()))
+    assert page.evaluate("() => window.stayed") and page.complaints == []
+
+
+def test_the_heat_map_appears_when_it_is_asked_for(open_page, face):
+    page = open_page()
+    upload(page, face)
+
+    def opacity():
+        return float(page.eval_on_selector(".heat", "e => getComputedStyle(e).opacity"))
+
+    assert opacity() == 0 and not page.locator(".heat-key").is_visible()
+    page.get_by_text("Show the heat map").click()
+    assert opacity() > 0.5 and page.locator(".heat-key").is_visible()
+
+
+def test_the_pictures_of_an_answer_are_shown_despite_the_policy(open_page, face):
+    page = open_page()
+    upload(page, face)
+    widths = page.eval_on_selector_all(".answer img", "all => all.map(i => i.naturalWidth)")
+    assert widths == [300, 128]
+    box = page.locator("image.heat").bounding_box()
+    assert box["width"] > 100 and page.complaints == []
+
+
+def test_a_text_file_gets_an_error(open_page, tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("hello")
+    answer = upload(open_page(), file)
+    assert "No answer" in answer.inner_text() and "not an image" in answer.inner_text()
+    assert answer.get_by_role("alert").count() == 1
+
+
+def test_a_file_that_is_too_large_is_not_even_sent(open_page, tmp_path):
+    file = tmp_path / "large.jpg"
+    file.write_bytes(bytes(21_000_000))
+    page = open_page()
+    sent = []
+    page.on("request", lambda request: sent.append(request.method))
+    assert "more than 20 MB" in upload(page, file).inner_text()
+    assert "POST" not in sent
+
+
+def test_several_photos_are_answered_in_their_order(open_page, face, tmp_path):
+    files = [face]
+    for number in range(3):
+        files.append(tmp_path / f"photo-{number}.png")
+        files[-1].write_bytes(photo("PNG", 200 + number))
+    page = open_page()
+    answers = upload(page, *files)
+    names = page.locator(".answer .name").all_inner_texts()
+    assert answers.count() == 4 and names == [file.name for file in files]
+    assert page.locator("#status").inner_text() == "4 photos judged."
+
+
+@pytest.mark.parametrize("event", ["paste", "drop"])
+def test_a_photo_can_be_pasted_and_dropped(open_page, face, event):
+    page = open_page()
+    page.evaluate(
+        """([kind, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "given.jpg"));
+            const made = kind === "paste"
+                ? new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
+                : new DragEvent("drop", {dataTransfer: data, bubbles: true});
+            document.body.dispatchEvent(made);
+        }""",
+        [event, list(face.read_bytes())],
+    )
+    page.wait_for_selector(".verdict")
+    assert page.locator(".answer .name").inner_text() == "given.jpg"
+
+
+def test_a_sample_is_judged_with_one_click(open_page):
+    page = open_page()
+    page.locator(".gallery a").first.click()
+    page.wait_for_selector(".verdict")
+    assert "The truth: this sample is" in page.locator(".answer").inner_text()
+    assert page.url.endswith("/")
+
+
+def test_the_page_works_without_javascript(open_page, face):
+    page = open_page(java_script_enabled=False)
+    page.set_input_files("#photos", [face])
+    page.get_by_role("button", name="Judge them").click()
+    answer = page.locator(".answer")
+    assert VERDICT.search(" ".join(answer.inner_text().split()))
+    page.get_by_text("Show the heat map").click()
+    assert page.locator(".heat-key").is_visible()
+
+
+def test_an_error_is_told_without_javascript(open_page, tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("hello")
+    page = open_page(java_script_enabled=False)
+    page.set_input_files("#photos", [file])
+    page.get_by_role("button", name="Judge them").click()
+    assert "This is not an image" in page.get_by_role("alert").inner_text()
+
+
+def test_the_keyboard_is_enough_and_ends_at_the_verdict(open_page, face):
+    page = open_page()
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.id") == "photos"
+    upload(page, face)
+    assert page.evaluate("() => document.activeElement.className") == "verdict"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert page.locator(".heat-switch").is_checked()
+
+
+def test_a_phone_shows_everything_without_scrolling_sideways(open_page, face):
+    page = open_page(viewport=PHONE)
+    upload(page, face)
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= PHONE["width"]
+
+
+def test_a_busy_server_is_asked_again(open_page, face):
+    page = open_page()
+    refusals = []
+
+    def refuse_once(route):
+        if refusals:
+            return route.continue_()
+        refusals.append(route)
+        return route.fulfill(status=503, headers={"Retry-After": "0.1"}, body="{}")
+
+    page.route("**/answer", refuse_once)
+    upload(page, face)
+    assert len(refusals) == 1 and page.locator(".verdict").count() == 1
+
+
+def test_a_server_that_has_gone_is_told(open_page, face):
+    page = open_page()
+    page.route("**/answer", lambda route: route.abort())
+    assert "The server does not answer" in upload(page, face).inner_text()
+
+
+@pytest.mark.parametrize(
+    ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
+)
+@pytest.mark.parametrize("view", ["home", "plain", "answers", "card", "error"])
+def test_an_accessibility_checker_finds_nothing(open_page, face, tmp_path, view, viewport, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    # The checker is a script of its own, which the page's policy would keep out.
+    options = {"viewport": viewport, "color_scheme": scheme, "bypass_csp": True}
+    path = {"card": "card", "error": "nothing", "plain": "samples/1"}.get(view, "")
+    page = open_page(path, block="**/page.js" if view == "plain" else "", **options)
+    if view == "answers":
+        text = tmp_path / "notes.txt"
+        text.write_text("hello")
+        blank = tmp_path / "blank.jpg"
+        blank.write_bytes(photo(side=100, quality=10))
+        upload(page, face, text, blank)
+        page.get_by_text("Show the heat map").first.click()
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = axe.Axe().run(page, options={"runOnly": rules})
+    assert len(found.response["passes"]) > 15
+    assert found.violations_count == 0, found.generate_report()
