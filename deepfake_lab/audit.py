@@ -14,7 +14,7 @@ from deepfake_lab.datasets import Dataset, read_dataset
 from deepfake_lab.folders import scan
 
 #: Faces are looked for in about this many photos: the dearest fact by far, and enough to judge by.
-FACES = 4000
+FACES = 3000
 
 
 @dataclass(frozen=True)

@@ -61,8 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
     audit.add_argument("--layout", default="auto", help="force a layout; default: find out")
     audit.add_argument(
-        "--faces", type=int, default=4000, metavar="N",
-        help="look for faces in about so many photos; 0: in all (default 4000)",
+        "--faces", type=int, default=3000, metavar="N",
+        help="look for faces in about so many photos; 0: in all (default 3000)",
     )  # fmt: skip
     audit.set_defaults(command=_audit)
 

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Callable
 from functools import cache
 
-import imagehash
 import numpy as np
 from PIL import Image, JpegImagePlugin
+from scipy.fft import dct
 
 from deepfake_lab import images
 from deepfake_lab.errors import UserError
@@ -165,33 +165,45 @@ def _decoded(image: Image.Image, orientation: int) -> Image.Image:
 
 def _pixels(picture: Image.Image, facts: np.ndarray) -> None:
     small = _small(picture)
-    bits = imagehash.phash(small).hash  # (8, 8) bool
-    facts["hash"] = np.packbits(bits).view(">u8")[0]
     grey = small.convert("L")
-    facts["thumb"] = np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX)).ravel()
-    facts["brightness"] = np.asarray(grey).mean()
+    facts["hash"] = _perceptual_hash(grey)
+    thumb = np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX))
+    facts["thumb"], facts["brightness"] = thumb.ravel(), thumb.mean()
     rgb = np.asarray(small)  # (h, w, 3) uint8
     sides = (rgb[:2], rgb[-2:], rgb[2:-2, :2], rgb[2:-2, -2:])
-    border = np.concatenate([side.reshape(-1, 3) for side in sides])  # (N, 3)
-    facts["border_red"], facts["border_green"], facts["border_blue"] = border.mean(axis=0)
-    facts["border_spread"] = border.std(axis=0).mean()
+    border = np.concatenate([side.reshape(-1, 3) for side in sides]).astype(np.float32)  # (N, 3)
+    mean = border.mean(axis=0)
+    facts["border_red"], facts["border_green"], facts["border_blue"] = mean
+    facts["border_spread"] = np.sqrt(np.square(border - mean).mean())
     facts["sharpness"], facts["slope"] = _detail(picture)
 
 
 def _small(picture: Image.Image) -> Image.Image:
-    """Return the picture with its longer side at 128 pixels; itself where it is smaller."""
-    scale = _SMALL / max(picture.size)
-    if scale >= 1:
-        return picture
-    size = tuple(max(1, round(side * scale)) for side in picture.size)
-    return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0)
+    """Return the picture at a whole fraction of its size, the longer side at most 128 pixels."""
+    return picture.reduce(-(-max(picture.size) // _SMALL))
+
+
+def _perceptual_hash(grey: Image.Image) -> int:
+    """Return 64 bits: which of the 8 x 8 coarsest cosine waves are stronger than their median.
+
+    Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010
+    (the DCT hash; size, scaling and median as in the package ImageHash).
+    """
+    pixels = np.asarray(grey.resize((32, 32), Image.Resampling.LANCZOS), np.float32)
+    waves = (_COSINES @ pixels @ _COSINES.T).ravel()  # (64,)
+    bits = waves > np.partition(waves, (31, 32))[31:33].mean()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+#: The eight coarsest cosine waves over 32 pixels, (8, 32).
+_COSINES = dct(np.eye(32, dtype=np.float32), axis=0)[:8]
 
 
 def _detail(picture: Image.Image) -> tuple[float, float]:
     """Return sharpness and spectrum slope of the middle, at the size in which the file is stored.
 
     Sharpness is the variance of the Laplacian; the slope is that of the logarithm of the power
-    against the logarithm of the frequency, from 0.05 to 0.5 cycles per pixel.
+    against the logarithm of the frequency along the rows, from 0.05 to 0.5 cycles per pixel.
 
     Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", ICPR 2000
     (variance of the Laplacian); Durall et al., "Watch your Up-Convolution", CVPR 2020 (the
@@ -201,44 +213,35 @@ def _detail(picture: Image.Image) -> tuple[float, float]:
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     crop = picture.crop((left, top, left + side, top + side)).convert("L")
     grey = np.asarray(crop, np.float32)  # (side, side) in [0, 255]
-    laplacian = (
-        grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * grey[1:-1, 1:-1]
-    )
-    window, ring, rings, fit = _spectrum_plan(side)
-    power = np.abs(np.fft.rfft2((grey - grey.mean()) * window)) ** 2
-    mean = np.bincount(ring, power.ravel(), len(rings)) / rings
-    return float(laplacian.var()), float(fit @ np.log(mean[-fit.size :] + 1e-3))
+    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1]
+    laplacian += grey[1:-1, :-2]
+    laplacian += grey[1:-1, 2:]
+    laplacian -= 4 * grey[1:-1, 1:-1]
+    flat = laplacian.ravel()
+    window, first, fit = _spectrum_plan(side)
+    waves = np.fft.rfft((grey - grey.mean()) * window)[:, first : first + len(fit)]
+    power = (np.square(waves.real) + np.square(waves.imag)).mean(axis=0)
+    return float(flat @ flat / flat.size - flat.mean() ** 2), float(fit @ np.log(power + 1e-3))
 
 
 @cache
-def _spectrum_plan(side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return window, ring of each coefficient, size of each ring, weights of a line's slope."""
-    hann = np.hanning(side).astype(np.float32)
-    radius = np.hypot(np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None, :])
-    count = side // 2
-    ring = np.minimum((radius * side).round().astype(int), count).ravel()
-    rings = np.bincount(ring, minlength=count + 1)
-    first = max(1, round(0.05 * side))
-    x = np.log(np.arange(first, count) / side)
-    # The corners beyond 0.5 cycles per pixel share the last ring, which is left out.
-    weights = np.append((x - x.mean()) / ((x - x.mean()) ** 2).sum(), 0.0)
-    return hann[:, None] * hann[None, :], ring, rings, weights
+def _spectrum_plan(side: int) -> tuple[np.ndarray, int, np.ndarray]:
+    """Return the window, the first frequency used, and the weights that give a line's slope."""
+    first, last = max(1, round(0.05 * side)), side // 2
+    x = np.log(np.arange(first, last) / side)
+    x -= x.mean()
+    return np.hanning(side).astype(np.float32), first, x / (x**2).sum()
 
 
 def _faces(picture: Image.Image, facts: np.ndarray) -> None:
-    found = find_faces(np.asarray(_small(picture)))
-    width, height = _small_size(picture)
+    small = _small(picture)
+    found = find_faces(np.asarray(small))
     facts["faces"] = len(found)
     if found:
         face = max(found, key=lambda f: f.width * f.height)
         x, y = face.center
-        facts["face_size"] = max(face.width, face.height) / min(width, height)
-        facts["face_x"], facts["face_y"] = x / width - 0.5, y / height - 0.5
-
-
-def _small_size(picture: Image.Image) -> tuple[int, int]:
-    scale = min(1.0, _SMALL / max(picture.size))
-    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+        facts["face_size"] = max(face.width, face.height) / min(small.size)
+        facts["face_x"], facts["face_y"] = x / small.width - 0.5, y / small.height - 0.5
 
 
 # Table of Annex K of the JPEG standard for luminance; every encoder built on libjpeg scales it.

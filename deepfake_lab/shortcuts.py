@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
 
 #: An AUC above this is called a shortcut.
 THRESHOLD = 0.65
@@ -121,26 +122,38 @@ def auc_with_interval(
         group: (N,) int, what is drawn together.
         seed: of the bootstrap.
     """
+    return _auc_with_interval(fake, scores, group, _draws(int(group.max()) + 1, seed))
+
+
+def _draws(groups: int, seed: int) -> np.ndarray:
+    """Return how often each group is drawn in each bootstrap sample, (groups, RESAMPLES + 1).
+
+    Column 0 is the data as it is: each group once.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.ones((RESAMPLES + 1, groups), np.float32)
+    for row in weights[1:]:
+        row[:] = np.bincount(rng.integers(groups, size=groups), minlength=groups)
+    return np.ascontiguousarray(weights.T)
+
+
+def _auc_with_interval(
+    fake: np.ndarray, scores: np.ndarray, group: np.ndarray, weights: np.ndarray
+) -> tuple[float, float, float]:
     # Only the order of scores counts: 100 levels of it are enough for two digits.
     ranked = np.unique(scores, return_inverse=True)[1]
     if ranked.max() >= _LEVELS:
         edges = np.quantile(scores, np.linspace(0, 1, _LEVELS + 1)[1:-1])
         ranked = np.searchsorted(edges, scores, side="right")
-    levels, groups = int(ranked.max()) + 1, int(group.max()) + 1
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(groups, size=(RESAMPLES, groups), dtype=np.int32)
-    # Row 0 is the data as it is; each further row says how often each group was drawn.
-    weights = np.ones((RESAMPLES + 1, groups), np.float32)
-    for i, sample in enumerate(drawn, start=1):
-        weights[i] = np.bincount(sample, minlength=groups)
-    histograms = []
-    for side in (fake, ~fake):
-        table = _sparse_counts(group[side], ranked[side], groups, levels)
-        histograms.append((table.T @ weights.T).T.astype(np.float64))  # (RESAMPLES + 1, levels)
-    fakes, reals = histograms
-    below = np.cumsum(reals, axis=1) - reals
-    wins = (fakes * (below + reals / 2)).sum(axis=1)
-    total = fakes.sum(axis=1) * reals.sum(axis=1)
+    shape = (int(ranked.max()) + 1, len(weights))
+    ones = np.ones(len(fake), np.float32)
+    fakes, reals = (
+        coo_array((ones[side], (ranked[side], group[side])), shape).tocsr() @ weights
+        for side in (fake, ~fake)
+    )  # (levels, RESAMPLES + 1): photos of each level in each sample
+    below = np.cumsum(reals, axis=0, dtype=np.float64) - reals
+    wins = (fakes * (below + reals / 2)).sum(axis=0)
+    total = fakes.sum(axis=0, dtype=np.float64) * reals.sum(axis=0, dtype=np.float64)
     aucs = wins[total > 0] / total[total > 0]
     low, high = np.quantile(aucs[1:], [0.025, 0.975]) if len(aucs) > 1 else (0.0, 1.0)
     return float(aucs[0]), float(low), float(high)
@@ -152,8 +165,7 @@ def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
     rows, log_odds = [], []
 
     def add(name: str, rows_used: np.ndarray, scores: np.ndarray) -> None:
-        codes = np.unique(group[rows_used], return_inverse=True)[1]
-        auc, low, high = auc_with_interval(is_fake[rows_used], scores, codes, seed)
+        auc, low, high = _auc_with_interval(is_fake[rows_used], scores, group[rows_used], weights)
         found = auc > THRESHOLD and low > (SURE if pair == "all" else SURE_OF_PAIR)
         rows.append((name, pair, real, fake, int(rows_used.sum()), auc, low, high, found))
 
@@ -162,6 +174,7 @@ def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
     fold = _folds(group, is_fake, seed)
     if fold is None:
         return []
+    weights = _draws(int(group.max()) + 1, seed)
     everything = np.ones(len(table), bool)
     for signal in SIGNALS:
         if signal.name == "source" and (real != "all" or not _several_sources(table)):
@@ -279,10 +292,3 @@ def _together(log_odds: np.ndarray, fake: np.ndarray, fold: np.ndarray) -> np.nd
         model = LogisticRegression(max_iter=300).fit(log_odds[:, k, ~mine].T, fake[~mine])
         scores[mine] = model.decision_function(log_odds[:, k, mine].T)
     return scores
-
-
-def _sparse_counts(group: np.ndarray, level: np.ndarray, groups: int, levels: int):
-    from scipy.sparse import coo_array
-
-    ones = np.ones(len(group), np.float32)
-    return coo_array((ones, (group, level)), (groups, levels)).tocsr()

@@ -187,9 +187,7 @@ def test_a_file_that_is_no_photo_is_refused_in_one_line(tmp_path, content):
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
     message = _message(file)
-    assert str(file) in message and "\n" not in message
-    known_beginning = content.startswith(b"\xff\xd8")
-    assert ("damaged" if known_beginning else "not an image") in message
+    assert message == f"{file}: not an image in a format that can be read here."
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP"])

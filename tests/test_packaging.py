@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from deepfake_lab import paths
+from deepfake_lab.detector import PARTS
 
 ROOT = paths.project()
 NOTEBOOKS = sorted(paths.notebooks().glob("*.ipynb"))
@@ -123,7 +124,7 @@ def _is_there(named: str, tracked: list[str]) -> bool:
     if (ROOT / named).exists() or (ROOT / "deepfake_lab" / named).exists():
         return True
     if "/" not in named:  # a file that lies in several folders, as config.json
-        return any(Path(file).name == named for file in tracked)
+        return named in PARTS or any(Path(file).name == named for file in tracked)
     return bool(_git("check-ignore", named))  # comes into being when the project is used
 
 

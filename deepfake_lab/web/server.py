@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+import logging
 import select
 import signal
 import socket
@@ -46,6 +47,8 @@ def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "") -> int:
     Raises:
         UserError: no such detector, one that does not run, or an address that cannot be used.
     """
+    # Its queue is bounded at the desk; for a moment more than one request may lie in it.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     detector = load_detector(model)
     local = is_loopback(host)
     app = create_app(detector, local=local)
