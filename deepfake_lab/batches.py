@@ -57,6 +57,7 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
     Returns:
         A :class:`Split` for each of ``train``, ``valid`` and ``test`` that the manifest has.
     """
+    images.check_framing(framing)
     present = [split for split in SPLITS if (manifest["split"] == split).any()]
     return {
         split: _load(manifest[manifest["split"] == split], image_size, framing, split)

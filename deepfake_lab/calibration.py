@@ -5,7 +5,8 @@ from sklearn.linear_model import LogisticRegression
 
 from deepfake_lab.errors import UserError
 
-#: Outside the uncertain band, at most this share of the validation verdicts may be wrong.
+#: Outside the uncertain band, at most this share of the verdicts may be wrong, as far as the
+#: validation photos can tell.
 MAX_ERROR = 0.05
 
 
@@ -56,11 +57,15 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> dict:
 
 
 def _half_band(p_fake: np.ndarray, labels: np.ndarray) -> float:
-    """Return the smallest distance from 0.5 from which on at most MAX_ERROR are wrong."""
+    """Return the smallest distance from 0.5 from which on at most MAX_ERROR are wrong.
+
+    The share is estimated by Laplace's rule of succession, (wrong + 1) / (photos + 2): a handful
+    of photos without an error does not show that errors are rare.
+    """
     distance = np.abs(p_fake - 0.5)
     wrong = (p_fake >= 0.5) != (labels == 1)
     for half in np.concatenate([[0.0], np.sort(distance)]):
         outside = distance >= half
-        if wrong[outside].mean() <= MAX_ERROR:
+        if (wrong[outside].sum() + 1) / (outside.sum() + 2) <= MAX_ERROR:
             return float(half)
     return 0.5

@@ -1,7 +1,7 @@
 """What can be wrong with a data set: each check takes the table of facts, returns its findings."""
 
+import os
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -84,7 +84,7 @@ def reading(problems: pd.DataFrame) -> list[Finding]:
 
 def files(table: pd.DataFrame) -> list[Finding]:
     """Return what is odd about the files that were read."""
-    ending = table["file"].map(lambda file: PurePosixPath(file).suffix.lower())
+    ending = table["file"].map(lambda file: os.path.splitext(file)[1].lower())
     wrong = [end not in _ENDINGS.get(kind, {end}) for end, kind in zip(ending, table["format"])]
     short, long = table[["width", "height"]].min(axis=1), table[["width", "height"]].max(axis=1)
     absurd = (short < 48) | (long > 4 * short) | (table["width"] * table["height"] > 40_000_000)

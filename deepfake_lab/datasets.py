@@ -6,6 +6,7 @@ looked at, groups are found and missing splits are made. From here on a label is
 """
 
 import hashlib
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
         for file, reason, state in zip(frame["file"][bad], reasons[bad], found["state"][bad])
     ]
     found, frame = found[~bad], frame[~bad].reset_index(drop=True)
-    frame["path"] = [str(root / file) for file in frame["file"]]
+    frame["path"] = [os.path.join(root, file) for file in frame["file"]]
     for column in ("width", "height", "bytes"):
         frame[column] = found[column].astype(np.int64)
     frame["format"] = np.char.decode(found["format"])

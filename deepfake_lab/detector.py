@@ -6,7 +6,7 @@ Answers come from LiteRT: TensorFlow and Keras are never imported here.
 import json
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 from deepfake_lab import images, paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.images import FramedFace, ImageSource
+from deepfake_lab.litert import make_interpreter
 from deepfake_lab.progress import progress
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
@@ -46,6 +47,8 @@ class Prediction:
         framed: the square that was judged, and the face in it.
         model: name of the detector.
         caveats: what speaks against relying on this answer, one sentence each.
+        activation_map: (h, w) float32 shares of the logit by place; None where the model has none
+            (see :func:`deepfake_lab.explain.heat_map`).
     """
 
     name: str
@@ -56,6 +59,7 @@ class Prediction:
     framed: FramedFace
     model: str
     caveats: tuple[str, ...]
+    activation_map: np.ndarray | None = None
 
     @property
     def face_found(self) -> bool:
@@ -150,14 +154,6 @@ class Detector:
         """
         return self._run(pixels)["logit"]
 
-    def activation_maps(self, pixels: np.ndarray) -> np.ndarray | None:
-        """Return (N, h, w) float32 shares of the logit by place, or None where a model has none.
-
-        The mean over a map is the logit: the map is exact, not an estimate (see
-        :mod:`deepfake_lab.explain`).
-        """
-        return self._run(pixels).get("activation_map")
-
     def probability(self, logits: np.ndarray) -> np.ndarray:
         """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given."""
         calibration = self.config["calibration"]
@@ -175,20 +171,28 @@ class Detector:
             UserError: the photo cannot be read.
         """
         framed = self.frame(photo)
-        p_fake = float(self.probability(self.logits(framed.pixels[None]))[0])
+        outputs = self._run(framed.pixels[None])
+        p_fake = float(self.probability(outputs["logit"])[0])
+        maps = outputs.get("activation_map")  # (1, h, w): its mean is the logit
         if not name:
             name = Path(photo).name if isinstance(photo, str | Path) else "photo"
         verdict, confidence, uncertain = self._verdict(p_fake)
         caveats = tuple(self._caveats(framed, p_fake, uncertain))
-        return Prediction(name, p_fake, verdict, confidence, uncertain, framed, self.name, caveats)
+        return Prediction(
+            name, p_fake, verdict, confidence, uncertain, framed, self.name, caveats,
+            activation_map=None if maps is None else maps[0],
+        )  # fmt: skip
 
     def predict_many(
-        self, photos: "pd.DataFrame | str | Path | Iterable[str | Path]"
+        self,
+        photos: "pd.DataFrame | str | Path | Iterable[str | Path]",
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> "pd.DataFrame":
         """Answer about many photos.
 
         Args:
             photos: a manifest frame, a folder (read with all folders below it), or paths.
+            change: what to do to each photo, (H, W, 3) uint8, before it is looked at.
 
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
@@ -202,7 +206,7 @@ class Detector:
 
         manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
         logits, faces, errors = [], [], []
-        for framed in self._framed(list(manifest["path"])):
+        for framed in self._framed(list(manifest["path"]), change):
             good = [f for f in framed if isinstance(f, FramedFace)]
             scores = iter(self.logits(np.stack([f.pixels for f in good])) if good else ())
             logits += [next(scores) if isinstance(f, FramedFace) else np.nan for f in framed]
@@ -234,11 +238,12 @@ class Detector:
         others = [column for column in answers.columns if column not in ANSWER_COLUMNS]
         return answers[others + ANSWER_COLUMNS]
 
-    def _framed(self, files: list[str]) -> Iterator[list[FramedFace | UserError]]:
-
+    def _framed(
+        self, files: list[str], change: Callable[[np.ndarray], np.ndarray] | None
+    ) -> Iterator[list[FramedFace | UserError]]:
         def frame(path: str) -> FramedFace | UserError:
             try:
-                return self.frame(path)
+                return self.frame(path if change is None else change(images.read_image(path)))
             except UserError as error:
                 return error
 
@@ -287,9 +292,7 @@ class _Runner:
     """The LiteRT model set up for one batch size. Not thread-safe."""
 
     def __init__(self, model: bytes, batch: int):
-        from ai_edge_litert.interpreter import Interpreter
-
-        interpreter = Interpreter(model_content=model, num_threads=os.cpu_count())
+        interpreter = make_interpreter(model, threads=os.cpu_count() or 1)
         self._runner = interpreter.get_signature_runner()
         ((self._input, details),) = self._runner.get_input_details().items()
         self._shape = (batch, *details["shape"][1:])

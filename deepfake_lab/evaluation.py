@@ -5,6 +5,7 @@ FAKE is the positive class throughout: scores are P(fake), labels are turned int
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -213,12 +214,10 @@ def robustness(
         ``balanced_accuracy`` the value with ``_low`` and ``_high``.
     """
     results = []
-    photos = [images.read_image(path) for path in manifest["path"]]
     for kind, level in progress(degradations, detector.name):
-        framed = [detector.frame(images.degrade(photo, kind, level)) for photo in photos]
-        logits = detector.logits(np.stack([f.pixels for f in framed]))
-        rows = manifest.assign(face_found=[f.face is not None for f in framed])
-        found = evaluate(detector.answers(rows, logits), seed, ROBUSTNESS_METRICS)["metrics"]
+        change = partial(images.degrade, kind=kind, level=level)
+        answers = detector.predict_many(manifest, change)
+        found = evaluate(answers, seed, ROBUSTNESS_METRICS)["metrics"]
         row = {"detector": detector.name, "kind": kind, "level": level}
         for metric in ROBUSTNESS_METRICS:
             row[metric] = found[metric]["value"]

@@ -6,29 +6,30 @@ A heat map shows where the network looked, not why, and not that it was right to
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.detector import Detector
+from deepfake_lab.detector import Detector, Prediction
 
 #: Side of the grey patch that :func:`occlusion_map` lays over the photo, as a share of the photo.
 PATCH = 1 / 6
 
 
-def heat_map(detector: Detector, pixels: np.ndarray) -> np.ndarray:
+def heat_map(detector: Detector, prediction: Prediction) -> np.ndarray:
     """Return which places of a photo argued for FAKE (positive) and for REAL (negative).
 
     A network that averages its feature maps gives the exact class activation map; for any other
     the photo is covered piece by piece (:func:`occlusion_map`).
 
     Args:
-        detector: who is asked.
-        pixels: (S, S, 3) uint8, the square that was judged (``prediction.framed.pixels``).
+        detector: who gave the answer.
+        prediction: the answer.
 
     Returns:
         (h, w) float32, in units of the logit.
 
     Source: B. Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016.
     """
-    maps = detector.activation_maps(pixels[None])
-    return occlusion_map(detector, pixels) if maps is None else maps[0]
+    if prediction.activation_map is not None:
+        return prediction.activation_map
+    return occlusion_map(detector, prediction.framed.pixels)
 
 
 def occlusion_map(detector: Detector, pixels: np.ndarray, steps: int = 9) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.litert import make_interpreter
 
 #: Boxes that overlap more than this (intersection over union) show the same face.
 SAME_FACE_IOU = 0.3
@@ -114,10 +115,7 @@ class _Finder:
 
     def _interpreter(self):
         if not hasattr(self._local, "interpreter"):
-            from ai_edge_litert.interpreter import Interpreter
-
-            self._local.interpreter = Interpreter(model_content=self._model, num_threads=1)
-            self._local.interpreter.allocate_tensors()
+            self._local.interpreter = make_interpreter(self._model, threads=1)
         return self._local.interpreter
 
 

@@ -112,7 +112,7 @@ def scan(root: Path) -> Listing:
 
 
 def _sort_in(listing: Listing, name: str, entry: os.DirEntry) -> None:
-    ending = PurePosixPath(name).suffix.lower()
+    ending = os.path.splitext(name)[1].lower()
     if not entry.is_file():
         if ending in EXTENSIONS:
             reason = "a link to a file that is not there: left out"

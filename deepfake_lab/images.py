@@ -122,9 +122,14 @@ def load_face(source: ImageSource, size: int, framing: str = "face") -> FramedFa
     Raises:
         UserError: an unreadable image or an unknown framing.
     """
+    check_framing(framing)
+    return frame_face(read_image(source), size, framing)
+
+
+def check_framing(framing: str) -> None:
+    """Raise a :class:`UserError` unless `framing` is one of :data:`FRAMINGS`."""
     if framing not in FRAMINGS:
         raise UserError(f"Unknown framing '{framing}'; known: {', '.join(FRAMINGS)}.")
-    return frame_face(read_image(source), size, framing)
 
 
 def frame_face(image: np.ndarray, size: int, framing: str = "face") -> FramedFace:

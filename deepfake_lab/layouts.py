@@ -270,7 +270,7 @@ def _inside(root: Path, base: str, path: str | float) -> str | None:
     if not isinstance(path, str) or not path.strip():
         return None
     wanted = path.strip().replace("\\", "/")
-    if PurePosixPath(wanted).is_absolute() or re.match(r"[A-Za-z]:/", wanted):
+    if wanted.startswith("/") or re.match(r"[A-Za-z]:/", wanted):
         # The root was resolved; a path written down on this machine may not have been.
         try:
             return Path(wanted).resolve().relative_to(root).as_posix()

@@ -1,7 +1,6 @@
 """Model + images -> a run folder with everything that an answer and a report need."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -22,6 +21,7 @@ from deepfake_lab.datasets import Dataset
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
+from deepfake_lab.litert import quiet_stderr
 
 #: Packages whose versions a run folder records.
 _RECORDED = ("deepfake-lab", "keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
@@ -216,7 +216,7 @@ def to_tflite(model: keras.Model) -> bytes:
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # else it announces temporary folders
-    with tempfile.TemporaryDirectory() as folder, _quiet_stderr():
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
         # Through a SavedModel: the converter's direct way expects the Keras of TensorFlow 2.15.
         models.with_activation_map(model).export(folder, verbose=False)
         return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
@@ -291,17 +291,3 @@ def _git_commit() -> str | None:
 
 def _write_json(path: Path, content: dict) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-class _quiet_stderr:
-    """Hold back what TensorFlow's C++ code prints while it converts; Python's own stays."""
-
-    def __enter__(self):
-        self._kept = os.dup(2)
-        self._null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(self._null, 2)
-
-    def __exit__(self, *_):
-        os.dup2(self._kept, 2)
-        os.close(self._kept)
-        os.close(self._null)

@@ -272,7 +272,7 @@ def test_blur_lowers_sharpness_and_steepens_the_spectrum(tmp_path):
     sharp = facts_of(photo, tmp_path / "a.png")
     soft = facts_of(photo.filter(ImageFilter.GaussianBlur(2)), tmp_path / "b.png")
     assert soft["sharpness"] < 0.2 * sharp["sharpness"]
-    assert soft["slope"] < sharp["slope"] - 1
+    assert soft["slope"] < sharp["slope"] - 0.3
 
 
 def test_the_border_is_measured_apart_from_the_middle(tmp_path):

@@ -43,7 +43,9 @@ def copy(run_folder, tmp_path) -> Path:
 def fake_model(monkeypatch) -> Detector:
     """A detector with a made-up config whose logit is what the test says."""
     detector = Detector(Path("nowhere"), CONFIG, b"")
-    monkeypatch.setattr(detector, "logits", lambda pixels: np.full(len(pixels), detector.logit))
+    monkeypatch.setattr(
+        detector, "_run", lambda pixels: {"logit": np.full(len(pixels), detector.logit)}
+    )
     return detector
 
 

@@ -18,19 +18,18 @@ class _SpotDetector:
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         return self._sign * pixels[self._spot].mean(axis=(1, 2, 3), dtype=np.float64)
 
-    def activation_maps(self, pixels: np.ndarray) -> None:
-        return None
-
 
 def test_a_network_with_an_activation_map_gives_that():
-    exact = np.arange(4, dtype=np.float32).reshape(1, 2, 2)
-    detector = SimpleNamespace(activation_maps=lambda pixels: exact)
-    np.testing.assert_array_equal(heat_map(detector, np.zeros((64, 64, 3), np.uint8)), exact[0])
+    exact = np.arange(4, dtype=np.float32).reshape(2, 2)
+    answer = SimpleNamespace(activation_map=exact)
+    np.testing.assert_array_equal(heat_map(None, answer), exact)
 
 
 @pytest.mark.parametrize(("top", "left"), [(8, 8), (8, 76), (42, 60), (76, 8)])
 def test_covering_the_photo_finds_the_one_place_that_decides(top, left):
-    evidence = heat_map(_SpotDetector(top, left), np.full((96, 96, 3), 255, np.uint8))
+    framed = SimpleNamespace(pixels=np.full((96, 96, 3), 255, np.uint8))
+    answer = SimpleNamespace(activation_map=None, framed=framed)
+    evidence = heat_map(_SpotDetector(top, left), answer)
     row, column = np.unravel_index(evidence.argmax(), evidence.shape)
     # Nine patches of 16 px, 10 px apart: the center of the best covers the spot's center.
     assert row * 10 + 8 == pytest.approx(top + 6, abs=6)

@@ -113,7 +113,7 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         width=pixels.shape[1],
         height=pixels.shape[0],
         judged=(left, top, right - left),
-        heat=pictures.heat_uri(explain.heat_map(detector, framed.pixels)),
+        heat=pictures.heat_uri(explain.heat_map(detector, prediction)),
         spectrum=pictures.spectrum_uri(pixels[top:bottom, left:right]),
         track_record=facts.track_record(prediction.p_fake),
     )
