@@ -219,7 +219,7 @@ def _key(dataset: Dataset, share: float, seed: int) -> str:
     digest.update(f"{factstore.code_version()} {share} {seed} {dataset.groups_from}".encode())
     for module in ("audit", "checks", "duplicates", "shortcuts"):
         digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
-    rows = dataset.manifest[["file", "label", "split", "source", "group", "fingerprint"]]
-    digest.update("\n".join(rows.to_numpy(str).ravel().tolist()).encode())
+    for column in ("file", "label", "split", "source", "group", "fingerprint"):
+        digest.update("\n".join(dataset.manifest[column].astype(str)).encode())
     digest.update(dataset.problems.to_csv(index=False).encode())
     return digest.hexdigest()

@@ -123,11 +123,10 @@ def repeated(table: pd.DataFrame, groups_from: str) -> list[Finding]:
     not held against it, unless the group lies in two splits.
     """
     good = table[table["state"] == facts.OK].reset_index(drop=True)
-    content = np.unique(good["fingerprint"], return_inverse=True)[1]
+    content = pd.factorize(good["fingerprint"])[0]
     found = _clusters_found(good, content, "exact duplicates", "identical files")
-    pairs = duplicates.near_pairs(
-        good["hash"].to_numpy(), np.stack([*good["thumb"], np.zeros(facts.THUMB**2, np.uint8)])[:-1]
-    )
+    thumbs = np.array(good["thumb"].to_list(), np.uint8).reshape(len(good), facts.THUMB**2)
+    pairs = duplicates.near_pairs(good["hash"].to_numpy(), thumbs)
     same = content[pairs[:, 0]] == content[pairs[:, 1]]
     if groups_from == "manifest":
         group = good["group"].to_numpy()
@@ -222,7 +221,11 @@ def balance(table: pd.DataFrame) -> list[Finding]:
 def given_away(measured: pd.DataFrame, table: pd.DataFrame) -> list[Finding]:
     """Return each signal that gives the label away, overall or between single sources."""
     found = []
-    for signal in [one.name for one in shortcuts.SIGNALS]:
+    names = [one.name for one in shortcuts.SIGNALS]
+    overall = measured[(measured["pair"] == "all") & measured["shortcut"]]
+    if overall["signal"].tolist() == [shortcuts.TOGETHER]:
+        names.append(shortcuts.TOGETHER)  # many weak signals, none of them a shortcut by itself
+    for signal in names:
         rows = measured[measured["signal"] == signal]
         overall = rows[rows["pair"] == "all"]
         pairs = rows[rows["pair"] != "all"]
@@ -287,7 +290,7 @@ def faces(table: pd.DataFrame) -> list[Finding]:
 
 def _typical(table: pd.DataFrame, signal: str) -> tuple[tuple[str, ...], str]:
     """Return photos of each label in which a signal is as it mostly is, and what it mostly is."""
-    column = next(one.columns[0] for one in shortcuts.SIGNALS if one.name == signal)
+    column = next((one.columns[0] for one in shortcuts.SIGNALS if one.name == signal), "bytes")
     names: list[str] = []
     medians = []
     for label in ("real", "fake"):

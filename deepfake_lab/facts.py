@@ -104,7 +104,7 @@ def is_chosen(fingerprints: np.ndarray, share: float) -> np.ndarray:
 
 def _read(content: bytes, facts: np.ndarray, level: int, face_share: float) -> int:
     try:
-        with Image.open(io.BytesIO(content), formats=images.FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=images.formats()) as image:
             _header(image, facts)
             if image.width * image.height > images.MAX_PIXELS:
                 return TOO_LARGE

@@ -160,7 +160,7 @@ def _kin(rows: pd.DataFrame, groups_from: str) -> pd.Series:
     hashes, thumbs = rows["hash"].to_numpy(), np.stack(rows["thumb"].to_list())
     pairs = [duplicates.near_pairs(hashes, thumbs)]
     if groups_from != "content":
-        group = np.unique(rows["group"].to_numpy(str), return_inverse=True)[1]
+        group = pd.factorize(rows["group"])[0]
         pairs.append(duplicates.same_content(group))
     return pd.Series(duplicates.linked(len(rows), np.concatenate(pairs)), index=rows.index)
 

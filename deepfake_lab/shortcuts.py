@@ -170,7 +170,7 @@ def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
         rows.append((name, pair, real, fake, int(rows_used.sum()), auc, low, high, found))
 
     is_fake = (table["label"] == "fake").to_numpy(bool)
-    group = np.unique(table["group"].to_numpy(str), return_inverse=True)[1]
+    group = pd.factorize(table["group"], sort=True)[0]
     fold = _folds(group, is_fake, seed)
     if fold is None:
         return []

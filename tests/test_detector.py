@@ -131,7 +131,7 @@ def test_the_box_of_an_answer_is_the_square_that_was_judged(fake_model):
     photo = np.arange(256, dtype=np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
     framed = _ask(fake_model, 0.9, photo).framed
     left, top, right, bottom = framed.box
-    assert (right - left, bottom - top) == (224, 224)  # 7/8 of the largest square
+    assert (right - left, bottom - top) == (240, 240)  # 15/16 of the largest square
     assert framed.pixels.shape == (64, 64, 3)
     assert framed.pixels[0, 0, 0] == pytest.approx(left, abs=5)
     assert framed.pixels[0, -1, 0] == pytest.approx(right, abs=5)

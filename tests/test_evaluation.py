@@ -1,7 +1,6 @@
 """Every metric at its limits, and intervals that mean what they say."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
