@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfake_lab import duplicates, facts, factstore, shortcuts
+from deepfake_lab import checks, duplicates, facts, factstore, shortcuts
 from deepfake_lab.audit import audit, facts_table
 from deepfake_lab.cli import main
 from deepfake_lab.datasets import read_dataset
@@ -427,6 +427,46 @@ def test_pairs_of_sources_are_measured_each_on_its_own():
     found = shortcuts.measure(table).query("signal == 'sharpness'").set_index("pair")
     assert found["auc"]["real1 / fake1"] == pytest.approx(1.0)
     assert "real0 / fake0" not in found.index  # the same for all photos there
+
+
+def test_many_weak_signals_are_found_where_they_work_together():
+    table = table_of(3000, file=[f"{i}.jpg" for i in range(3000)], bytes=1)
+    rng = np.random.default_rng(0)
+    columns = ("brightness", "sharpness", "slope", "bytes_per_pixel", "border_red")
+    for column in columns:
+        table[column] = rng.normal(size=3000) + 0.35 * (table["label"] == "fake")
+    measured = shortcuts.measure(table)
+    assert overall(table).query("shortcut").index.tolist() == [shortcuts.TOGETHER]
+    found = checks.given_away(measured, table)
+    assert [fault.finding for fault in found] == ["shortcut: all together"]
+
+
+def test_sources_that_are_all_real_or_all_fake_are_named():
+    table = table_of(400, file=[f"{i}.jpg" for i in range(400)], split="train")
+    table["source"] = table["label"] + (np.arange(400) // 2 % 2).astype(str)
+    found = {fault.finding: fault for fault in checks.balance(table)}
+    assert found["sources with one label only"].count == 400
+    assert found["sources with one label only"].severity == "high"
+
+
+def test_a_split_with_another_share_of_fakes_is_named():
+    table = table_of(400, file=[f"{i}.jpg" for i in range(400)], split="train")
+    table.loc[table.index % 8 == 0, "split"] = "test"  # even rows are fake
+    found = {fault.finding for fault in checks.balance(table)}
+    assert "test split out of balance" in found
+
+
+def test_a_group_of_the_manifest_in_two_splits_is_named(tmp_path):
+    rows = []
+    for i, photo in enumerate(sample_photos()[::8][:40]):
+        (tmp_path / photo.name).write_bytes(photo.read_bytes())
+        rows.append((photo.name, ("real", "fake")[i % 2], ("train", "test")[i // 2 % 2], i // 4))
+    rows = [(name, label, "valid" if i > 35 else split, f"g{group}")
+            for i, (name, label, split, group) in enumerate(rows)]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["path", "label", "split", "group"])
+    frame.to_csv(tmp_path / "manifest.csv", index=False)
+    found = audit(tmp_path).findings.set_index("finding")
+    assert found.loc["groups across splits", "severity"] == "high"
 
 
 def test_too_few_photos_are_said_to_be_too_few(tmp_path):
