@@ -201,7 +201,8 @@ def balance(table: pd.DataFrame) -> list[Finding]:
         if fewest < 30:
             found.append(_finding(
                 f"few photos in the {split} split", "medium", rows["file"],
-                f"only {fewest} photos of one label: a score from them is a guess",
+                f"only {fewest} photos of one label: "
+                + ("too few to learn from" if split == "train" else "a score from them is a guess"),
                 "bring more photos, or make the split larger", "balance",
             ))  # fmt: skip
     labels_of = table.groupby("source")["label"].nunique()
@@ -277,7 +278,8 @@ def faces(table: pd.DataFrame) -> list[Finding]:
          f"more than {FAR_FACE:.0%} of a side away from it",
          "train and answer with framing='face'"),
     ]  # fmt: skip
-    looked = "" if len(seen) == len(table) else f"; looked for in {len(seen):,} of {len(table):,}"
+    good = int((table["state"] == facts.OK).sum())
+    looked = "" if len(seen) == good else f"; looked for in {len(seen):,} of {good:,}"
     found = []
     for name, rows, detail, advice in checks:
         if rows.any():

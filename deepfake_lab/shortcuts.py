@@ -93,7 +93,8 @@ def measure(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     Returns:
         Columns `signal, pair, real, fake, images, auc, low, high, shortcut`: `pair` is "all" or
         "<real source> / <fake source>", `real` and `fake` are the two sources or "all", and
-        `low, high` are a 95% interval. A signal that is the same for all photos has no row.
+        `low, high` are a 95% interval. A signal that is the same for all photos has no row. An AUC
+        below one half, as small sets have, means that nothing was learned.
     """
     columns = ["signal", "pair", "real", "fake", "images", "auc", "low", "high", "shortcut"]
     rows = _rows(_at_most(table), "all", "all", seed)

@@ -493,3 +493,12 @@ def test_the_140k_subset_has_no_trivial_shortcut():
     assert everything["auc"].max() < 0.65
     assert not everything["shortcut"].any()
     assert found.verdict.startswith("Nothing gives the label away")
+
+
+@extra
+def test_the_faces_corpus_is_told_loudly_what_gives_it_away():
+    found = audit("faces", faces=500)
+    assert found.verdict.startswith("A model could score 0.8")
+    for word in ("source", "size", "sharpness"):
+        assert word in found.verdict
+        assert found.findings.set_index("finding").loc[f"shortcut: {word}", "severity"] == "high"
