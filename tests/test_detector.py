@@ -133,8 +133,8 @@ def test_the_box_of_an_answer_is_the_square_that_was_judged(fake_model):
     left, top, right, bottom = framed.box
     assert (right - left, bottom - top) == (240, 240)  # 15/16 of the largest square
     assert framed.pixels.shape == (64, 64, 3)
-    assert framed.pixels[0, 0, 0] == pytest.approx(left, abs=5)
-    assert framed.pixels[0, -1, 0] == pytest.approx(right, abs=5)
+    assert int(framed.pixels[0, 0, 0]) == pytest.approx(left, abs=5)
+    assert int(framed.pixels[0, -1, 0]) == pytest.approx(right, abs=5)
 
 
 # --- many photos ---

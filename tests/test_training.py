@@ -57,7 +57,14 @@ def lite0() -> tuple[keras.Model, Detector]:
 
 
 def _on_litert(model: keras.Model) -> Detector:
-    config = {"name": model.name, "image_size": SIZE, "framing": "face"}
+    config = {
+        "name": model.name,
+        "image_size": SIZE,
+        "framing": "face",
+        "calibration": {"temperature": 1.0, "bias": 0.0},
+        "threshold": 0.5,
+        "uncertain_band": [0.4, 0.6],
+    }
     return Detector(Path("nowhere"), config, to_tflite(model))
 
 
