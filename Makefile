@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lab serve lint notebooks lock clean
+.PHONY: help install run test lab serve models lint notebooks lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,14 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 serve: $(INSTALLED)  ## the web page on http://127.0.0.1:5000/
 	$(BIN)/python run.py
+
+models: $(INSTALLED)  ## train the shipped detectors anew, from 140k/ and faces/ in DEEPFAKE_LAB_DATA (hours)
+	$(BIN)/python tools/make_models.py train cnn
+	$(BIN)/python tools/make_models.py train efficientnet
+	$(BIN)/python tools/make_models.py leave-out efficientnet
+	$(BIN)/python tools/make_models.py measure cnn
+	$(BIN)/python tools/make_models.py measure efficientnet
+	$(BIN)/python tools/readme_results.py
 
 lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do
 	$(BIN)/ruff check .

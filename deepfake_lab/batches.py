@@ -1,4 +1,4 @@
-"""Manifest -> pixels -> tf.data batches, with augmentation for training.
+"""Manifest -> pixels -> tf.data batches; which photos an epoch draws, and in which variant.
 
 The only module that uses tf.data; TensorFlow is imported when the first batch is built.
 """
@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import images
+from deepfake_lab.augment import augment as change
+from deepfake_lab.augment import check_strength
 from deepfake_lab.datasets import SPLITS
 from deepfake_lab.errors import UserError
+from deepfake_lab.forge import SELF, can_forge, forge
 from deepfake_lab.progress import progress
 
 #: Frames of one split that take more memory than this many bytes are kept in a temporary file.
@@ -28,11 +31,14 @@ class Split:
         frames: (N, S, S, 3) uint8 RGB in [0, 255], S as :func:`images.frame_size` says.
         manifest: (N rows) the manifest of these images, in the same order, plus ``face_found``.
         image_size: side of the model's input in pixels.
+        keypoints: (N, 6, 2) float32, where eyes, nose, mouth and ears lie in the frame, in pixels
+            (see :class:`deepfake_lab.faces.Face`); NaN where no face was found.
     """
 
     frames: np.ndarray
     manifest: pd.DataFrame
     image_size: int
+    keypoints: np.ndarray
 
     @property
     def labels(self) -> np.ndarray:
@@ -68,7 +74,7 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
 def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split:
     size = images.frame_size(image_size)
     frames = _room_for((len(rows), size, size, 3))
-    face_found = np.zeros(len(rows), dtype=bool)
+    keypoints = np.full((len(rows), 6, 2), np.nan, np.float32)
     failed: dict[int, str] = {}
 
     def load(row: int, path: str) -> None:
@@ -77,20 +83,23 @@ def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split
         except UserError as error:
             failed[row] = str(error)
         else:
-            frames[row], face_found[row] = framed.pixels, framed.face is not None
+            frames[row] = framed.pixels
+            if framed.face is not None:
+                left, top, right, _ = framed.box
+                keypoints[row] = (framed.face.keypoints - (left, top)) * (size / (right - left))
 
     with ThreadPoolExecutor() as pool:
         work = pool.map(load, range(len(rows)), rows["path"])
         list(progress(work, f"loading {name}", len(rows)))
-    rows = rows.assign(face_found=face_found)
+    rows = rows.assign(face_found=~np.isnan(keypoints[:, 0, 0]))
     if failed:
         if len(failed) == len(rows):
             raise UserError(f"No image of the {name} split can be read; the first: {failed[0]}")
         listed = "; ".join(failed[row] for row in sorted(failed))
         warnings.warn(f"{len(failed)} images of the {name} split left out: {listed}", stacklevel=3)
         good = np.array([row not in failed for row in range(len(rows))])
-        frames, rows = frames[good], rows[good]
-    return Split(frames, rows.reset_index(drop=True), image_size)
+        frames, rows, keypoints = frames[good], rows[good], keypoints[good]
+    return Split(frames, rows.reset_index(drop=True), image_size, keypoints)
 
 
 def _room_for(shape: tuple[int, ...]) -> np.ndarray:
@@ -100,43 +109,127 @@ def _room_for(shape: tuple[int, ...]) -> np.ndarray:
     return np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape)
 
 
-def training_batches(split: Split, batch_size: int, augment: bool, seed: int):
-    """Return shuffled tf.data batches: (B, H, W, 3) float32 in [0, 255] and (B, 1) float32 0/1.
+@dataclass(frozen=True)
+class Mix:
+    """How an epoch draws from several sources, so that none of them can stand for a label.
 
-    The order and every random change follow from `seed`, so two runs see the same pictures.
+    Attributes:
+        photos: how many photos an epoch draws, with replacement.
+        shares: ``label/source`` -> its share of the draws; they are brought to a sum of 1. Every
+            source of the training split must be named (0 leaves one out).
+        forged: share of the draws that is turned into a forgery: real photos, drawn by the shares,
+            that :func:`deepfake_lab.forge.forge` changes into fakes; the shares divide the rest.
+    """
+
+    photos: int
+    shares: dict[str, float]
+    forged: float = 0.0
+
+
+def training_batches(
+    split: Split,
+    batch_size: int,
+    augment: str,
+    seed: int,
+    epochs: range = range(1),
+    mix: Mix | None = None,
+):
+    """Return tf.data batches: (B, H, W, 3) float32 in [0, 255] and (B, 1) float32 0/1.
+
+    Order, draws, forgeries and changes follow from the seed and the epoch's number alone: two runs
+    see the same pictures, and a run that is taken up again goes on with those it would have seen.
 
     Args:
         split: the images.
-        batch_size: images per batch; the last batch may be smaller.
-        augment: crop, flip, recolor and recompress each picture at random; without it, the
-            center is cropped.
-        seed: of the order and of the random changes.
+        batch_size: images per batch; the last batch of an epoch may be smaller.
+        augment: see :func:`deepfake_lab.augment.augment`.
+        seed: of order and random changes.
+        epochs: the numbers of the epochs, counted from 0, that follow one another.
+        mix: what an epoch draws; by default each photo once.
+
+    Raises:
+        UserError: an unknown augmentation, or a mix that does not fit the photos.
     """
+    check_strength(augment)
+    parts = [_epoch(split, batch_size, augment, (seed, epoch), mix) for epoch in epochs]
+    joined = parts[0]
+    for part in parts[1:]:
+        joined = joined.concatenate(part)
+    return joined.prefetch(2)
+
+
+def _epoch(split: Split, batch_size: int, augment: str, seeds: tuple[int, int], mix: Mix | None):
     import tensorflow as tf
 
-    labels, size, side = split.labels, split.image_size, split.frames.shape[1]
+    rows, forged = _draws(split, seeds, mix)
+    labels = np.where(forged, 1, split.labels[rows]).astype(np.float32)[:, None]  # (n, 1)
+    donors = _forgeable(split) if forged.any() else {}
 
-    def fetch(index):
-        frame = tf.numpy_function(lambda i: split.frames[i], [index], tf.uint8, stateful=False)
-        return tf.ensure_shape(frame, (side, side, 3)), tf.gather(labels, index)[None]
+    def picture(position):
+        rng = np.random.default_rng((*seeds, position))
+        frame = split.frames[rows[position]]
+        if forged[position]:
+            frame = _forgery(split, rows[position], donors, rng)
+        return change(frame, split.image_size, augment, rng).astype(np.float32)
 
-    def prepare(index, seeds):
-        frame, label = fetch(index)
-        if augment:
-            image = _augment(frame, size, seeds)
-        else:
-            start = (side - size) // 2
-            image = tf.cast(frame[start : start + size, start : start + size], tf.float32)
-        return image, label
+    def prepare(position):
+        image = tf.numpy_function(picture, [position], tf.float32, stateful=False)
+        return tf.ensure_shape(image, (split.image_size, split.image_size, 3))
 
-    indices = tf.data.Dataset.range(len(labels)).shuffle(len(labels), seed=seed)
-    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
-    return (
-        tf.data.Dataset.zip(indices, seeds)
-        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        .batch(batch_size)
-        .prefetch(2)
+    positions = tf.data.Dataset.range(len(rows))
+    pictures = positions.map(prepare, num_parallel_calls=2, deterministic=True)
+    return tf.data.Dataset.zip(pictures, tf.data.Dataset.from_tensor_slices(labels)).batch(
+        batch_size
     )
+
+
+def _draws(split: Split, seeds: tuple[int, int], mix: Mix | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of an epoch in their order, (n,) int, and which are forged, (n,) bool."""
+    rng = np.random.default_rng(seeds)
+    if mix is None:
+        rows = rng.permutation(len(split.manifest))
+        return rows, np.zeros(len(rows), dtype=bool)
+    keys = split.manifest["label"] + "/" + split.manifest["source"]
+    _check_mix(mix, set(keys))
+    weights = (keys.map(mix.shares) / keys.map(keys.value_counts())).to_numpy(float)
+    base = weights * (split.labels == 0) * can_forge(split.keypoints, split.frames.shape[1])
+    count = round(mix.forged * mix.photos) if base.any() else 0
+    rows = np.concatenate([
+        rng.choice(len(weights), mix.photos - count, p=weights / weights.sum()),
+        rng.choice(len(weights), count, p=base / base.sum()) if count else np.array([], int),
+    ])  # fmt: skip
+    order = rng.permutation(mix.photos)
+    return rows[order], (np.arange(mix.photos) >= mix.photos - count)[order]
+
+
+def _check_mix(mix: Mix, present: set[str]) -> None:
+    missing = sorted(present - set(mix.shares))
+    if missing or not any(mix.shares.get(key, 0) > 0 for key in present):
+        raise UserError(
+            f"The mix gives no share to {', '.join(missing) or 'any of the photos'}; the training "
+            f"photos are from {', '.join(sorted(present))}."
+        )
+
+
+def _forgeable(split: Split) -> dict[str, np.ndarray]:
+    """Return the rows of real photos that can be forged, by source."""
+    good = can_forge(split.keypoints, split.frames.shape[1]) & (split.labels == 0)
+    rows = pd.Series(np.flatnonzero(good))
+    return {
+        source: part.to_numpy()
+        for source, part in rows.groupby(split.manifest["source"].to_numpy()[good])
+    }
+
+
+def _forgery(
+    split: Split, row: int, forgeable: dict[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Return a forged variant of a real photo; a foreign donor is of the same source."""
+    donor = row
+    if rng.random() >= SELF:
+        donor = rng.choice(forgeable[split.manifest["source"].iat[row]])
+    frames, keypoints = split.frames, split.keypoints
+    return forge(frames[row], keypoints[row], frames[donor], keypoints[donor], rng)
 
 
 def evaluation_batches(split: Split, batch_size: int):
@@ -156,35 +249,9 @@ def evaluation_batches(split: Split, batch_size: int):
     return starts.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
 
 
-def _augment(frame, size: int, seeds):
-    """Change one picture as photos change on their way: (S, S, 3) uint8 -> float32 in [0, 255].
-
-    Both labels get the same changes, so that none of them can stand for a label.
-    """
-    import tensorflow as tf
-
-    def chance(key):
-        return tf.random.stateless_uniform([], tf.stack([seeds[0], seeds[1] + key]))
-
-    def own(key):
-        return tf.stack([seeds[0], seeds[1] + key])
-
-    image = tf.image.stateless_random_crop(frame, (size, size, 3), own(1))
-    image = tf.image.stateless_random_flip_left_right(image, own(2))
-    image = tf.cast(image, tf.float32) / 255
-    image = tf.image.stateless_random_brightness(image, 0.1, own(3))
-    image = tf.image.stateless_random_contrast(image, 0.85, 1.15, own(4))
-    image = tf.image.stateless_random_saturation(image, 0.85, 1.15, own(5))
-    image = tf.clip_by_value(image, 0, 1)
-    image = tf.cond(
-        chance(6) < 0.5,
-        lambda: tf.image.stateless_random_jpeg_quality(image, 60, 100, own(7)),
-        lambda: image,
-    )
-    return tf.ensure_shape(image, (size, size, 3)) * 255
-
-
-def augmented_examples(frame: np.ndarray, image_size: int, count: int, seed: int) -> np.ndarray:
+def augmented_examples(
+    frame: np.ndarray, image_size: int, count: int, seed: int, augment: str = "light"
+) -> np.ndarray:
     """Return `count` random variants of one frame, as training sees them, to look at.
 
     Args:
@@ -192,12 +259,11 @@ def augmented_examples(frame: np.ndarray, image_size: int, count: int, seed: int
         image_size: side of the model's input in pixels.
         count: how many variants.
         seed: of the random changes.
+        augment: see :func:`deepfake_lab.augment.augment`.
 
     Returns:
         (count, image_size, image_size, 3) uint8.
     """
-    import tensorflow as tf
-
-    variants = [_augment(tf.constant(frame), image_size, tf.constant([seed, i * 100], tf.int64))
-                for i in range(count)]  # fmt: skip
-    return np.stack(variants).round().astype(np.uint8)
+    check_strength(augment)
+    generators = np.random.default_rng(seed).spawn(count)
+    return np.stack([change(frame, image_size, augment, rng) for rng in generators])

@@ -10,17 +10,25 @@ from deepfake_lab.errors import UserError
 MAX_ERROR = 0.05
 
 
-def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> dict:
+def fit_calibration(
+    logits: np.ndarray,
+    labels: np.ndarray,
+    sources: np.ndarray | None = None,
+    max_false_alarms: float | None = None,
+) -> dict:
     """Choose calibration, threshold and uncertain band on validation photos.
 
     Platt scaling with both labels weighted alike: P(fake) = sigmoid(logit / temperature + bias).
-    For such a probability the threshold with the fewest errors is 0.5. A mild penalty, the same
-    for logits of any scale, keeps the temperature finite where validation is classified without an
-    error.
+    For such a probability the threshold with the fewest errors is 0.5; it is raised where a source
+    of real photos would otherwise be called fake too often. A mild penalty, the same for logits of
+    any scale, keeps the temperature finite where validation is classified without an error.
 
     Args:
         logits: (N,) raw scores of validation photos.
         labels: (N,) 1 for fake, 0 for real; both must occur.
+        sources: (N,) which source each photo is from; needed with `max_false_alarms`.
+        max_false_alarms: largest share of any source's real photos that may be called fake; None
+            for a threshold of 0.5.
 
     Returns:
         ``calibration`` (``temperature``, ``bias``), ``threshold`` and ``uncertain_band``
@@ -48,24 +56,53 @@ def fit_calibration(logits: np.ndarray, labels: np.ndarray) -> dict:
     slope = float(slope / spread)
     bias = float(bias - slope * center)
     p_fake = 1 / (1 + np.exp(-(logits * slope + bias)))
-    half = _half_band(p_fake, labels)
+    threshold = 0.5
+    if max_false_alarms is not None:
+        threshold = _threshold(p_fake, labels, sources, max_false_alarms)
     return {
         "calibration": {"temperature": 1 / slope, "bias": bias},
-        "threshold": 0.5,
-        "uncertain_band": [0.5 - half, 0.5 + half],
+        "threshold": threshold,
+        "uncertain_band": _band(p_fake, labels, threshold),
     }
 
 
-def _half_band(p_fake: np.ndarray, labels: np.ndarray) -> float:
-    """Return the smallest distance from 0.5 from which on at most MAX_ERROR are wrong.
+def _threshold(
+    p_fake: np.ndarray, labels: np.ndarray, sources: np.ndarray, max_false_alarms: float
+) -> float:
+    """Return the lowest threshold, 0.5 or more, at which no source has more false alarms."""
+    highest = [
+        np.quantile(p_fake[(labels == 0) & (sources == source)], 1 - max_false_alarms)
+        for source in np.unique(sources[labels == 0])
+    ]
+    return float(max(0.5, *highest))
 
-    The share is estimated by Laplace's rule of succession, (wrong + 1) / (photos + 2): a handful
-    of photos without an error does not show that errors are rare.
+
+def _band(p_fake: np.ndarray, labels: np.ndarray, threshold: float) -> list[float]:
+    """Return the narrowest band around the threshold that leaves most photos outside it, few wrong.
+
+    Few: at most MAX_ERROR, estimated by Laplace's rule of succession, (wrong + 1) / (photos + 2): a
+    handful of photos without an error does not show that errors are rare. Where no band is good
+    enough, everything is uncertain.
     """
-    distance = np.abs(p_fake - 0.5)
-    wrong = (p_fake >= 0.5) != (labels == 1)
-    for half in np.concatenate([[0.0], np.sort(distance)]):
-        outside = distance >= half
-        if (wrong[outside].sum() + 1) / (outside.sum() + 2) <= MAX_ERROR:
-            return float(half)
-    return 0.5
+    real, fake = p_fake[p_fake < threshold], p_fake[p_fake >= threshold]
+    # Where the band may begin and end: at a photo's score or at the threshold itself.
+    lows = _candidates(np.append(real, threshold))[::-1]  # (m,), the narrowest first
+    highs = _candidates(np.append(fake, threshold))  # (n,)
+    below, above = p_fake[None] <= lows[:, None], p_fake[None] >= highs[:, None]
+    below &= (p_fake < threshold)[None]
+    wrong = (p_fake >= threshold) != (labels == 1)
+    # (m, n): photos outside each band, and how many of them are wrong.
+    outside = below.sum(1)[:, None] + above.sum(1)[None]
+    errors = (below & wrong).sum(1)[:, None] + (above & wrong).sum(1)[None]
+    good = (errors + 1) / (outside + 2) <= MAX_ERROR
+    if not good.any():
+        return [0.0, 1.0]
+    best = np.where(good, outside, -1)
+    low, high = np.unravel_index(np.argmax(best), best.shape)
+    return [float(lows[low]), float(highs[high])]
+
+
+def _candidates(scores: np.ndarray, at_most: int = 400) -> np.ndarray:
+    """Return the scores, thinned out to so many."""
+    scores = np.unique(scores)
+    return scores[np.linspace(0, len(scores) - 1, min(at_most, len(scores))).round().astype(int)]

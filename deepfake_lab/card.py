@@ -1,72 +1,224 @@
-"""The model card that lies in every run folder."""
+"""The model card that lies in every run folder, made of the files in that folder."""
 
 from pathlib import Path
 
-_METRIC_NAMES = {
-    "balanced_accuracy": "Balanced accuracy",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "false_alarm_rate": "Real photos called fake",
-    "miss_rate": "Fake photos called real",
-    "brier_score": "Brier score",
-    "calibration_error": "Calibration error (ECE)",
-}
+import pandas as pd
 
+from deepfake_lab import views
+from deepfake_lab.appendix import source_facts, table_sections
+from deepfake_lab.failures import known_failures
+from deepfake_lab.metrics import TITLES
+from deepfake_lab.sources import dataset_name, with_origin
 
-def write_card(path: Path, config: dict, metrics: dict) -> None:
-    """Write a model card in Markdown, made of what a run folder records.
+#: Tables that a card shows where they lie beside it.
+TABLES = (
+    "families", "sources", "same_source", "coverage", "degradations", "subgroups",
+    "leave_one_out", "ablation", "baseline",
+)  # fmt: skip
 
-    Args:
-        path: the file to write.
-        config: as in ``config.json``.
-        metrics: as in ``metrics.json``.
+_USES = """\
+## Intended use
 
-    Source: M. Mitchell et al., "Model Cards for Model Reporting", 2019, arXiv:1810.03993.
-    """
-    path.write_text(model_card(config, metrics), encoding="utf-8")
+Research and teaching: to see what such a detector can and cannot do, to compare others with it, and
+as one reason among several to look closer at a photo. It judges one face in one still photo.
 
+## Misuse
 
-def model_card(config: dict, metrics: dict) -> str:
-    """Return the text of the card; arguments as :func:`write_card`."""
-    data, test = config["data"], metrics["test"]
-    low, high = config["uncertain_band"]
-    photos = f"{test['photos']['real']:,} real and {test['photos']['fake']:,} fake photos"
-    table = "\n".join(
-        f"| {_METRIC_NAMES[name]} | {m['value']:.3f} | {m['low']:.3f} to {m['high']:.3f} |"
-        for name, m in test["metrics"].items()
-    )
-    recipe = "\n".join(f"- {key}: {value}" for key, value in config["recipe"].items())
-    versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
-    return f"""# {config["name"]}
-
-A {config["architecture"]} that judges one face in a photo, cut to {config["image_size"]} x \
-{config["image_size"]} pixels, as REAL or FAKE.
-
-## Trained on
-
-{data["train"]:,} training and {data["valid"]:,} validation photos of `{data["name"]}` \
-({data["layout"]} layout, fingerprint {data["fingerprint"]}).
-
-## Measured
-
-On the test split ({photos}), which chose nothing. Intervals: 95%, bootstrap over groups.
-
-| metric | value | interval |
-|---|---|---|
-{table}
-
-P(fake) between {low:.2f} and {high:.2f} means "do not know": outside that band at most 5% of the
-*validation* verdicts were wrong.
+- **No evidence about a person.** Neither "fake" nor "real" from this detector may decide on
+  somebody's honesty, job, account, claim or publication.
+- **No filter that acts alone.** Where fakes are rare, much of what it calls fake is real: with one
+  fake among a hundred photos, a detector that errs on {alarms} of the real ones and finds {found}
+  of the fakes is right in {right} of its alarms.
+- No proof that a photo is genuine: whoever forges can ask it, too, and try until it says REAL.
+- No commercial use without the consent of those who hold rights in the photos that it learned from.
 
 ## What these numbers do not say
 
 They hold for photos like the test photos: the same cameras, the same kinds of fakes, the same
 recompression. On another generator or another source a detector like this may do no better than a
 coin. Do not use a verdict as evidence about a person.
-
-## Recipe
-
-{recipe}
-- seed: {config["seed"]}
-- made {config["created"]} with {versions}
 """
+
+
+def write_card(path: Path, config: dict, metrics: dict) -> None:
+    """Write a model card in Markdown, made of what a run folder records.
+
+    Args:
+        path: the file to write; the tables that lie beside it are shown.
+        config: as in ``config.json``.
+        metrics: as in ``metrics.json``.
+
+    Source: M. Mitchell et al., "Model Cards for Model Reporting", 2019, arXiv:1810.03993.
+    """
+    there = [name for name in (*TABLES, "predictions") if (path.parent / f"{name}.csv").is_file()]
+    tables = {name: pd.read_csv(path.parent / f"{name}.csv") for name in there}
+    path.write_text(model_card(config, metrics, tables), encoding="utf-8")
+
+
+def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | None = None) -> str:
+    """Return the text of the card.
+
+    Args:
+        config: as in ``config.json``.
+        metrics: as in ``metrics.json``.
+        tables: name -> frame, of :data:`TABLES` and ``predictions``; see
+            :func:`deepfake_lab.record.record`.
+    """
+    tables = tables or {}
+    parts = [
+        f"# {config['name']}",
+        f"The network {config['architecture']}. It judges one face in a photo, cut to "
+        f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
+        *_data(config, tables),
+        *_measured(metrics, tables),
+        *_left_out(tables),
+        *_known_failures(tables),
+        *_doubt(config, tables),
+        _USES.format(**_rare_fakes(metrics["test"]["metrics"])).rstrip(),
+        *_recipe(config, tables),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(config: dict, tables: dict[str, pd.DataFrame]):
+    data = config["data"]
+    yield "## Trained on"
+    yield (
+        f"{data['train']:,} training and {data['valid']:,} validation photos of `{data['name']}` "
+        f"({data['layout']} layout, fingerprint {data['fingerprint']})."
+    )
+    rows = tables.get("predictions")
+    if rows is not None and "source" in rows:
+        if "data" not in rows:
+            rows = with_origin(rows, dataset_name(data["layout"], data["name"]))
+        yield "The sources of its validation and test photos, and what is known about them:"
+        yield source_facts(rows)
+        yield (
+            "The photos are not part of the run folder. Their terms differ and some allow no "
+            "commercial use: this detector is for research and teaching."
+        )
+
+
+def _measured(metrics: dict, tables: dict[str, pd.DataFrame]):
+    test = metrics["test"]
+    photos = f"{test['photos']['real']:,} real and {test['photos']['fake']:,} fake photos"
+    yield "## Measured"
+    yield (
+        f"On the test split ({photos}), which chose nothing. Intervals: 95%, bootstrap over groups."
+    )
+    yield _markdown([
+        {"metric": TITLES[name], "value": f"{m['value']:.3f}",
+         "interval": f"{m['low']:.3f} to {m['high']:.3f}"} for name, m in test["metrics"].items()
+    ])  # fmt: skip
+    if "assessment" in metrics:
+        found = metrics["assessment"]
+        names = ", ".join(record["name"] for record in found["data"])
+        yield (
+            f"More closely, on the split `{found['split']}` of {names}. Real and fake photos weigh "
+            "the same in AUC, accuracy, EER and ECE below, so that kinds with few and with many "
+            "fakes can be compared; *macro* is the mean over kinds."
+        )
+        yield "\n".join(table_sections(tables, "###", short=True)).rstrip()
+        if found["notes"]:
+            yield "\n".join(f"- {note}" for note in found["notes"])
+
+
+def _left_out(tables: dict[str, pd.DataFrame]):
+    if "leave_one_out" in tables:
+        rows = tables["leave_one_out"]
+        yield "## Fakes that it had never seen"
+        yield (
+            "The same network, trained without one source or one whole kind of fakes, then asked "
+            "about what was left out, against the real photos. This is what to expect of a new "
+            "generator."
+        )
+        yield _markdown([
+            {"left out": row.left_out, "what": row.kind,
+             "AUC": views.score(row.auc, row.low, row.high), "photos": f"{int(row.photos):,}"}
+            for row in rows.itertuples()
+        ])  # fmt: skip
+        for kind, part in rows.groupby("kind", sort=False):
+            yield f"Mean over {len(part)} left out ({kind}): AUC {part['auc'].mean():.3f}."
+    if "baseline" in tables and "families" in tables:
+        both = {"this": tables["families"], "baseline": tables["baseline"]}
+        name = str(tables["baseline"]["detector"].iloc[0])
+        yield f"## Beside `{name}`"
+        yield "Another detector, asked about the same photos:"
+        yield _markdown(_beside(both["this"], both["baseline"], name))
+    if "ablation" in tables:
+        yield "## What helped"
+        yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
+
+
+def _known_failures(tables: dict[str, pd.DataFrame]):
+    failures = known_failures({name: tables[name] for name in TABLES if name in tables})
+    if failures:
+        yield "## Known failures"
+        yield "The worst rows of the tables above, however good the others are:"
+        yield "\n".join(f"- {line}" for line in failures)
+
+
+def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
+    low, high = config["uncertain_band"]
+    yield "## Calibration and doubt"
+    yield (
+        f"{views.calibration(config)}, "
+        f"fitted on validation photos with both labels weighing the same; FAKE from P(fake) = "
+        f"{config['threshold']:g} on."
+    )
+    yield (
+        f'P(fake) between {low:.2f} and {high:.2f} means "do not know": outside that band at most '
+        "5% of the\n*validation* verdicts were wrong."
+    )
+    if "coverage" in tables:
+        rows = tables["coverage"][tables["coverage"]["shipped"].astype(bool)]
+        for row in rows[rows["data"] != "all"].to_dict("records"):
+            answered, wrong = (
+                views.share(*(row[column + end] for end in ("", "_low", "_high")))
+                for column in ("coverage", "error")
+            )
+            yield (
+                f"On {row['data']}, {answered} of the photos get an answer outside the band, and "
+                f"{wrong} of those answers are wrong."
+            )
+
+
+def _recipe(config: dict, tables: dict[str, pd.DataFrame]):
+    versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
+    seeds = config.get("seeds", [config["seed"]])
+    lines = [f"- {key}: {value}" for key, value in config["recipe"].items()]
+    lines.append(f"- seed{'s' * (len(seeds) > 1)}: {', '.join(map(str, seeds))}")
+    lines.append(f"- made {config['created']} with {versions}")
+    yield "## Recipe"
+    yield "\n".join(lines)
+
+
+def _beside(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> list[dict]:
+    """Return the AUC of each kind of fake by this detector and by the other one."""
+    both = ours.merge(theirs, on=["data", "family"], suffixes=("", "_other"))
+    both = both[(both["data"] != "all") & (both["family"] != "all")]
+    return [
+        {"data": row["data"], "fakes": row["family"], f"AUC of {name}": views.score(
+            row["roc_auc_other"], row["roc_auc_low_other"], row["roc_auc_high_other"]),
+         "AUC of this one": views.score(
+             row["roc_auc"], row["roc_auc_low"], row["roc_auc_high"])}
+        for row in both.to_dict("records")
+    ]  # fmt: skip
+
+
+def _rare_fakes(test: dict) -> dict[str, str]:
+    """Return how often FAKE is right where one photo of a hundred is fake."""
+    alarms, found = test["false_alarm_rate"]["value"], 1 - test["miss_rate"]["value"]
+    calls = 0.01 * found + 0.99 * alarms
+    right = f"{0.01 * found / calls:.0%}" if calls else "none"
+    return {"alarms": f"{alarms:.0%}", "found": f"{found:.0%}", "right": right}
+
+
+def _markdown(rows: list[dict]) -> str:
+    return views.markdown(pd.DataFrame(rows))
+
+
+def _plain(cell) -> str:
+    if isinstance(cell, float):
+        return "-" if pd.isna(cell) else f"{cell:.4g}"
+    return str(cell)

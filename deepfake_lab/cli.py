@@ -1,6 +1,7 @@
 """The command `deepfake-lab`. Subcommands import what they need: asking for help stays quick."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,15 +47,56 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="say of photos whether they are real or fake")
-    predict.add_argument("photos", nargs="+", metavar="PHOTO")
+    predict.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     predict.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    predict.add_argument(
+        "--quantised", action="store_true", help="use the smaller model that `export` made"
+    )
+    predict.add_argument(
+        "--format", choices=("text", "csv", "json"), help="of standard output (default text)"
+    )
+    predict.add_argument(
+        "--output", type=Path, metavar="FILE",
+        help="a .csv or .parquet file for the answers; interrupted, the same command goes on",
+    )  # fmt: skip
+    predict.add_argument(
+        "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
+    )
     predict.set_defaults(command=_predict)
+
+    export = commands.add_parser("export", help="make a smaller model and measure what it costs")
+    export.add_argument("name", metavar="NAME", help="a detector's name or folder")
+    export.add_argument("--quantize", required=True, choices=("int8", "float16"))
+    export.add_argument(
+        "--data", required=True, metavar="DIR", help="the data set to measure on (its test photos)"
+    )
+    export.add_argument("--layout", default="auto", help="force a layout; default: find out")
+    export.set_defaults(command=_export)
 
     serve = commands.add_parser("serve", help="the web page: upload a photo, read the verdict")
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=5000)
     serve.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
     serve.set_defaults(command=_serve)
+
+    evaluate = commands.add_parser("evaluate", help="measure a detector on labelled data sets")
+    evaluate.add_argument("data", nargs="+", metavar="DATA", help="data sets, folders or names")
+    evaluate.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    evaluate.add_argument(
+        "--split", default="test", help="train, valid, test or all (default test)"
+    )
+    evaluate.add_argument(
+        "--degrade", action="store_true",
+        help="also ask about the photos after recompression, blur and more; takes 24 times as long",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--max-photos", type=int, default=0, metavar="N", help="at most so many of each data set"
+    )
+    evaluate.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+    evaluate.add_argument(
+        "--out", type=Path, metavar="DIR", help="a folder for tables, figures and a report"
+    )
+    evaluate.set_defaults(command=_evaluate)
 
     audit = commands.add_parser("audit", help="say what is wrong with a data set, before training")
     audit.add_argument("folder", metavar="DIR")
@@ -99,31 +141,40 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from deepfake_lab import paths
-    from deepfake_lab.detector import Detector
+    from deepfake_lab.answering import predict
 
-    detector = Detector.load(options.model or paths.default_model())
-    failed = 0
-    for photo in options.photos:
-        try:
-            answer = detector.predict(photo)
-        except UserError as error:
-            print(f"deepfake-lab: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        print(f"{photo}: {answer}" if len(options.photos) > 1 else answer)
-        for caveat in answer.caveats:
-            print(f"  {caveat}")
-    if failed == len(options.photos):
-        return 2
-    print(detector.about)
-    return 1 if failed else 0
+    return predict(options)
+
+
+def _export(options: argparse.Namespace) -> int:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it talks of graphics cards
+    from deepfake_lab.quantize import export_quantised
+
+    print(export_quantised(options.name, options.quantize, options.data, options.layout).about)
+    return 0
 
 
 def _serve(options: argparse.Namespace) -> int:
     from deepfake_lab.web import serve
 
     return serve(options.host, options.port, options.model)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from deepfake_lab import paths
+    from deepfake_lab.assess import assess, check_out
+    from deepfake_lab.detector import Detector
+
+    out = check_out(options.out) if options.out else None
+    detector = Detector.load(options.model or paths.default_model())
+    found = assess(
+        detector, options.data, options.split, options.degrade,
+        max_photos=options.max_photos, seed=options.seed,
+    )  # fmt: skip
+    print(found.summary())
+    if out:
+        print(f"\nTables, figures and report.md lie in {found.save(out)}")
+    return 0
 
 
 def _audit(options: argparse.Namespace) -> int:

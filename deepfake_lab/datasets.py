@@ -18,6 +18,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.folders import Problem, scan
 from deepfake_lab.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE
 from deepfake_lab.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.sources import dataset_name, with_origin
 from deepfake_lab.tables import LABELS
 
 #: Columns of the manifest frame, in this order; others that a manifest.csv has come after them.
@@ -122,6 +123,30 @@ def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dat
         root, layout, frame[COLUMNS + others],
         pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str),
         tuple(reading.notes + grouping + splitting), groups_from,
+    )  # fmt: skip
+
+
+def join(datasets: list[Dataset]) -> Dataset:
+    """Return several data sets as one, to train on all of them.
+
+    Sources get the names that :func:`deepfake_lab.sources.with_origin` gives them; the column
+    ``data`` says which data set a photo is from, and groups of different sets stay apart.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    names = [dataset_name(data.layout, data.folder.name) for data in datasets]
+    manifests, problems, notes = [], [], []
+    for name, data in zip(names, datasets):
+        manifest = with_origin(data.manifest, name)
+        for column in ("file", "group"):
+            manifest[column] = name + "/" + manifest[column].astype(str)
+        manifests.append(manifest)
+        problems.append(data.problems.assign(file=name + "/" + data.problems["file"]))
+        notes += [f"{name}: {note}" for note in data.notes]
+    return Dataset(
+        Path("+".join(names)), "+".join(dict.fromkeys(data.layout for data in datasets)),
+        pd.concat(manifests, ignore_index=True), pd.concat(problems, ignore_index=True),
+        tuple(notes), "+".join(dict.fromkeys(data.groups_from for data in datasets)),
     )  # fmt: skip
 
 

@@ -3,129 +3,104 @@
 Answers come from LiteRT: TensorFlow and Keras are never imported here.
 """
 
-import json
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from deepfake_lab import images, paths
 from deepfake_lab.errors import UserError
+from deepfake_lab.framing import frame_center
 from deepfake_lab.images import FramedFace, ImageSource
-from deepfake_lab.litert import make_interpreter
-from deepfake_lab.progress import progress
+from deepfake_lab.litert import Graph, cores
+from deepfake_lab.overlap import overlapped
+from deepfake_lab.photos import find_photos
+from deepfake_lab.prediction import (
+    ANSWER_COLUMNS,
+    Prediction,
+    caveats,
+    small_copy,
+    verdict_line,
+)
+from deepfake_lab.runfolder import PARTS, checksums, read_run
+
+__all__ = ["ANSWER_COLUMNS", "PARTS", "Detector", "Prediction", "checksums", "verdict_line"]
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
 
-#: What a run folder holds; one that lacks a part is refused.
-PARTS = ("config.json", "model.keras", "model.tflite", "history.csv", "predictions.csv",
-         "metrics.json", "README.md")  # fmt: skip
-
-#: Photos that go through the model together.
-BATCH = 32
-
-#: What a manifest gets added; see :meth:`Detector.predict_many`.
-ANSWER_COLUMNS = ["p_fake", "verdict", "confidence", "uncertain", "face_found", "model", "error"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer about one photo.
-
-    Attributes:
-        name: the photo's name, for people.
-        p_fake: calibrated probability in [0, 1] that the photo is fake.
-        verdict: ``FAKE`` or ``REAL``.
-        confidence: calibrated probability in [0, 1] of that verdict.
-        uncertain: whether p_fake lies in the band in which the detector errs too often.
-        framed: the square that was judged, and the face in it.
-        model: name of the detector.
-        caveats: what speaks against relying on this answer, one sentence each.
-        activation_map: (h, w) float32 shares of the logit by place; None where the model has none
-            (see :func:`deepfake_lab.explain.heat_map`).
-    """
-
-    name: str
-    p_fake: float
-    verdict: str
-    confidence: float
-    uncertain: bool
-    framed: FramedFace
-    model: str
-    caveats: tuple[str, ...]
-    activation_map: np.ndarray | None = None
-
-    @property
-    def face_found(self) -> bool:
-        """Return whether a face was found in the photo."""
-        return self.framed.face is not None
-
-    def __str__(self) -> str:
-        return verdict_line(self.verdict, self.confidence)
-
-
-def verdict_line(verdict: str, confidence: float) -> str:
-    """Return the one line that every way of asking prints.
-
-    No finite test supports "100.00%", so more than 99.99% is never printed.
-    """
-    return f"Classification: {verdict}  Confidence: {min(confidence, 0.9999):.2%}"
-
 
 class Detector:
-    """A trained model with its calibration; make one with :meth:`load`.
+    """A trained model with its calibration; make one with :meth:`load`. Threads may share it.
 
     Attributes:
         name: what it is called in tables.
         folder: its run folder.
         config: the content of ``config.json``.
+        quantised: what is known of the quantised model, where that one answers; else None.
     """
 
-    def __init__(self, folder: Path, config: dict, model: bytes):
+    def __init__(self, folder: Path, config: dict, model: bytes, quantised: dict | None = None):
         self.name: str = config["name"]
         self.folder = folder
         self.config = config
-        self._model = model
-        self._lock = threading.Lock()
-        self._runners: dict[int, _Runner] = {}
+        self.quantised = quantised
+        self._graph = Graph(model)
+        # Pillow gives each image's memory back to the system and asks for it anew for the next,
+        # which takes as long as decoding a small photo.
+        Image.core.set_blocks_max(max(Image.core.get_blocks_max(), 4 * cores()))
 
     @classmethod
-    def load(cls, name: str | Path, out_dir: str | Path = "") -> "Detector":
+    def load(
+        cls, name: str | Path, out_dir: str | Path = "", quantised: bool = False
+    ) -> "Detector":
         """Load a detector by name or from its run folder.
+
+        The model that answers is checked against its checksum; ``model.keras`` by who reads it.
 
         Args:
             name: a name such as ``my_cnn`` or the path of a run folder.
             out_dir: where the run was written; see :func:`deepfake_lab.paths.home`.
+            quantised: answer with the smaller model that `deepfake-lab export` made. What that
+                costs was measured there and is said in :attr:`about`.
 
         Raises:
-            UserError: no such detector, or a run folder that lacks a part or holds a damaged one.
+            UserError: no such detector, a run folder that lacks a part or holds a damaged one, or
+                no quantised model.
         """
         folder = paths.model_folder(name, out_dir)
-        missing = [part for part in PARTS if not (folder / part).is_file()]
-        if missing:
-            raise UserError(f"{folder} is not a whole run folder: {', '.join(missing)} missing.")
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            return cls(folder, config, (folder / "model.tflite").read_bytes())
-        except (ValueError, LookupError, TypeError) as error:
-            raise UserError(
-                f"{folder / 'config.json'} is damaged: train this detector again."
-            ) from error
+        config, model = read_run(folder, quantised)
+        return cls(folder, config, model, config["quantised"] if quantised else None)
+
+    def __reduce__(self):
+        # A copy in another process reads the run folder itself: interpreters cannot travel.
+        return type(self).load, (self.folder, "", self.quantised is not None)
+
+    @property
+    def weights(self) -> str:
+        """Return the first digits of the checksum of the model that answers."""
+        record = self.quantised or {"sha256": self.config["sha256"]["model.tflite"]}
+        return record["sha256"][:12]
 
     @property
     def about(self) -> str:
-        """Return one sentence on what this detector learned from, to go beside its answers."""
+        """Return what this detector learned from, to go beside its answers."""
         data = self.config["data"]
-        return (
+        learned = (
             f"The detector '{self.name}' learned from {data['train']:,} photos of the data set "
             f"'{data['name']}'; on other cameras and other generators it is less reliable than "
             "its test says."
+        )
+        if self.quantised is None:
+            return learned
+        loss, photos = self.quantised["auc_loss"], self.quantised["photos"]
+        return (
+            f"{learned} Its weights are quantised ({self.quantised['kind']}): on {photos:,} photos "
+            f"that took {loss['value']:.4f} from its AUC (95% interval {loss['low']:.4f} to "
+            f"{loss['high']:.4f})."
         )
 
     @property
@@ -135,13 +110,7 @@ class Detector:
 
     def frame(self, photo: ImageSource) -> FramedFace:
         """Read a photo and cut it as this detector was trained: pixels (image_size, same, 3)."""
-        framed = images.load_face(photo, images.frame_size(self.image_size), self.config["framing"])
-        pixels = np.ascontiguousarray(images.center_crop(framed.pixels, self.image_size))
-        # The box goes with the pixels: what the center crop leaves over is not judged.
-        left, top, right, bottom = framed.box
-        edge = round((right - left) * (1 - self.image_size / framed.pixels.shape[0]) / 2)
-        box = (left + edge, top + edge, right - edge, bottom - edge)
-        return FramedFace(pixels, box, framed.face, framed.faces_found)
+        return frame_center(images.read_image(photo), self.image_size, self.config["framing"])
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         """Return the raw scores of square pictures; positive says fake.
@@ -152,36 +121,36 @@ class Detector:
         Returns:
             (N,) float32 logits, before calibration.
         """
-        return self._run(pixels)["logit"]
+        pixels = images.center_crop(pixels, self.image_size)
+        if len(pixels) == 1:
+            outputs = [self._graph.run(pixels[0])]
+        else:
+            outputs = list(overlapped(self._run_all, pixels))
+        return np.array([output["logit"].item() for output in outputs], np.float32)
 
     def probability(self, logits: np.ndarray) -> np.ndarray:
         """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given."""
         calibration = self.config["calibration"]
-        scaled = np.asarray(logits) / calibration["temperature"] + calibration["bias"]
+        scaled = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
         return 1 / (1 + np.exp(-np.clip(scaled, -80, 80)))
 
-    def predict(self, photo: ImageSource, name: str = "") -> Prediction:
-        """Answer about one photo.
+    def predict(self, photo: ImageSource, name: str = "") -> "Prediction | pd.DataFrame":
+        """Answer about one photo, or about a folder of them.
 
         Args:
-            photo: a path, bytes, an open file, a Pillow image or a uint8 array.
-            name: what to call it; by default the file's name.
+            photo: a path, bytes, an open binary file, a Pillow image or a uint8 array. The path of
+                a folder is handed to :meth:`predict_many`, which returns a frame.
+            name: what to call the photo; by default the file's name.
 
         Raises:
             UserError: the photo cannot be read.
         """
-        framed = self.frame(photo)
-        outputs = self._run(framed.pixels[None])
-        p_fake = float(self.probability(outputs["logit"])[0])
-        maps = outputs.get("activation_map")  # (1, h, w): its mean is the logit
-        if not name:
-            name = Path(photo).name if isinstance(photo, str | Path) else "photo"
-        verdict, confidence, uncertain = self._verdict(p_fake)
-        caveats = tuple(self._caveats(framed, p_fake, uncertain))
-        return Prediction(
-            name, p_fake, verdict, confidence, uncertain, framed, self.name, caveats,
-            activation_map=None if maps is None else maps[0],
-        )  # fmt: skip
+        if isinstance(photo, str | Path) and os.path.isdir(os.path.expanduser(photo)):
+            return self.predict_many(photo)
+        (answer,) = self.judge([photo], [name], alone=True, preview=True)
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
 
     def predict_many(
         self,
@@ -204,15 +173,66 @@ class Detector:
         """
         import pandas as pd
 
+        from deepfake_lab.progress import progress
+
         manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
         logits, faces, errors = [], [], []
-        for framed in self._framed(list(manifest["path"]), change):
-            good = [f for f in framed if isinstance(f, FramedFace)]
-            scores = iter(self.logits(np.stack([f.pixels for f in good])) if good else ())
-            logits += [next(scores) if isinstance(f, FramedFace) else np.nan for f in framed]
-            faces += [isinstance(f, FramedFace) and f.face is not None for f in framed]
-            errors += [str(f) if isinstance(f, UserError) else "" for f in framed]
+        answers = self.stream(manifest["path"], change)
+        for answer in progress(answers, f"{self.name}, photos", len(manifest)):
+            failed = isinstance(answer, UserError)
+            logits.append(np.nan if failed else answer.logit)
+            faces.append(not failed and answer.face_found)
+            errors.append(str(answer) if failed else "")
         return self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
+
+    def stream(
+        self,
+        photos: Iterable[ImageSource],
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Iterator[Prediction | UserError]:
+        """Answer about any number of photos in constant memory, on all cores, in their order.
+
+        Args:
+            photos: drawn as they are needed.
+            change: as for :meth:`predict_many`.
+
+        Yields:
+            For each photo the answer, or why it could not be read.
+        """
+        return overlapped(lambda group: self.judge(group, change=change), photos)
+
+    def judge(
+        self,
+        photos: Sequence[ImageSource],
+        names: Sequence[str] = (),
+        *,
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+        alone: bool = False,
+        preview: bool = False,
+    ) -> list[Prediction | UserError]:
+        """Answer about a few photos, for programs that ask from several threads.
+
+        Args:
+            photos: as for :meth:`predict`, but no folders.
+            names: what to call them; empty for the file's name.
+            change: as for :meth:`predict_many`.
+            alone: use all cores; False leaves the others to the other threads.
+            preview: keep the photos in their answers, to be shown.
+
+        Returns:
+            For each photo the answer, or why it could not be read.
+        """
+        seen = [self._look(photo, change, preview) for photo in photos]
+        good = [one for one in seen if not isinstance(one, UserError)]
+        outputs = [self._graph.run(framed.pixels, alone) for framed, _, _ in good]
+        logits = [output["logit"].item() for output in outputs]
+        scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
+        names = names or [""] * len(photos)
+        return [
+            one if isinstance(one, UserError)
+            else self._prediction(name or _name(photo), *one, *next(scored))
+            for photo, name, one in zip(photos, names, seen)
+        ]  # fmt: skip
 
     def answers(self, manifest: "pd.DataFrame", logits: np.ndarray) -> "pd.DataFrame":
         """Return the predictions frame: a manifest and what this detector says of its photos.
@@ -238,71 +258,49 @@ class Detector:
         others = [column for column in answers.columns if column not in ANSWER_COLUMNS]
         return answers[others + ANSWER_COLUMNS]
 
-    def _framed(
-        self, files: list[str], change: Callable[[np.ndarray], np.ndarray] | None
-    ) -> Iterator[list[FramedFace | UserError]]:
-        def frame(path: str) -> FramedFace | UserError:
-            try:
-                return self.frame(path if change is None else change(images.read_image(path)))
-            except UserError as error:
-                return error
+    def _look(
+        self,
+        photo: ImageSource,
+        change: Callable[[np.ndarray], np.ndarray] | None,
+        preview: bool,
+    ) -> tuple[FramedFace, tuple[int, int], np.ndarray | None] | UserError:
+        """Return what is judged, the photo's width and height, and the photo to show."""
+        try:
+            pixels = images.read_image(photo)  # (H, W, 3) uint8
+            pixels = pixels if change is None else images.read_image(change(pixels))
+        except UserError as error:
+            return error
+        framed = frame_center(pixels, self.image_size, self.config["framing"])
+        return framed, pixels.shape[1::-1], small_copy(pixels) if preview else None
 
-        starts = range(0, len(files), BATCH)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in progress(starts, f"{self.name}, batches of {BATCH}"):
-                yield list(pool.map(frame, files[start : start + BATCH]))
+    def _run_all(self, group: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        return [self._graph.run(picture, alone=False) for picture in group]
+
+    def _prediction(
+        self, name: str, framed: FramedFace, photo_size: tuple[int, int],
+        preview: np.ndarray | None, output: dict[str, np.ndarray], logit: float, p_fake: float,
+    ) -> Prediction:  # fmt: skip
+        verdict, confidence, uncertain = self._verdict(p_fake)
+        return Prediction(
+            name, p_fake, verdict, confidence, uncertain, framed, self.name,
+            caveats=tuple(caveats(framed, p_fake, uncertain, self.config)),
+            logit=logit,
+            activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
+            detector=self,
+            photo_size=photo_size,
+            preview=preview,
+        )  # fmt: skip
 
     def _verdict(self, p_fake: float) -> tuple[str, float, bool]:
         verdict = "FAKE" if p_fake >= self.config["threshold"] else "REAL"
         low, high = self.config["uncertain_band"]
         return verdict, (p_fake if verdict == "FAKE" else 1 - p_fake), low < p_fake < high
 
-    def _caveats(self, framed: FramedFace, p_fake: float, uncertain: bool) -> Iterator[str]:
-        if framed.face is None:
-            yield "No face was found in this photo: the answer is unreliable."
-        if framed.faces_found > 1:
-            yield f"{framed.faces_found} faces were found; the answer is about the largest."
-        side = framed.box[2] - framed.box[0]
-        if side < self.image_size / 2:
-            yield f"The face is small ({side} px): the traces that give a fake away may be lost."
-        if uncertain:
-            low, high = self.config["uncertain_band"]
-            yield (
-                f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "
-                "read the answer as 'do not know'."
-            )
 
-    def _run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        results: dict[str, list[np.ndarray]] = {}
-        for start in range(0, len(pixels), BATCH):
-            batch = images.center_crop(pixels[start : start + BATCH], self.image_size)
-            with self._lock:
-                outputs = self._runner(1 if len(batch) == 1 else BATCH).run(batch)
-            for key, value in outputs.items():
-                results.setdefault(key, []).append(value)
-        return {key: np.concatenate(values) for key, values in results.items()}
-
-    def _runner(self, batch: int) -> "_Runner":
-        if batch not in self._runners:
-            self._runners[batch] = _Runner(self._model, batch)
-        return self._runners[batch]
-
-
-class _Runner:
-    """The LiteRT model set up for one batch size. Not thread-safe."""
-
-    def __init__(self, model: bytes, batch: int):
-        interpreter = make_interpreter(model, threads=os.cpu_count() or 1)
-        self._runner = interpreter.get_signature_runner()
-        ((self._input, details),) = self._runner.get_input_details().items()
-        self._shape = (batch, *details["shape"][1:])
-
-    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        padded = np.zeros(self._shape, np.float32)
-        padded[: len(pixels)] = pixels
-        outputs = self._runner(**{self._input: padded})
-        outputs["logit"] = outputs["logit"].reshape(-1)
-        return {name: value[: len(pixels)].copy() for name, value in outputs.items()}
+def _name(photo: ImageSource) -> str:
+    """Return what to call a photo: the file's name, where there is one."""
+    name = photo if isinstance(photo, str | Path) else getattr(photo, "name", None)
+    return Path(name).name if isinstance(name, str | Path) else "photo"
 
 
 def _listed(photos: "str | Path | Iterable[str | Path]") -> "pd.DataFrame":
@@ -310,10 +308,11 @@ def _listed(photos: "str | Path | Iterable[str | Path]") -> "pd.DataFrame":
 
     if isinstance(photos, str | Path):
         folder = paths.data_folder(photos)
-        files = [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in images.EXTENSIONS]
-        if not files:
-            raise UserError(f"{folder} holds no images.")
-        names = [path.relative_to(folder).as_posix() for path in files]
+        found = list(find_photos([folder]))
+        if all(one.error for one in found):
+            raise UserError(found[0].error)
+        # What cannot be listed gets a row as well: nothing is passed over in silence.
+        files, names = [one.path for one in found], [one.name for one in found]
     else:
         files = [Path(path) for path in photos]
         names = [path.name for path in files]

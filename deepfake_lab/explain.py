@@ -76,13 +76,16 @@ def log_spectrum(frames: np.ndarray) -> np.ndarray:
 
     Source: R. Durall et al., "Watch your Up-Convolution", CVPR 2020, arXiv:2003.01826.
     """
-    total = np.zeros(frames.shape[1:3])
-    window = np.outer(*[np.hanning(frames.shape[1])] * 2)  # else the borders draw a bright cross
+    side = frames.shape[1]
+    window = np.outer(*[np.hanning(side)] * 2)  # else the borders draw a bright cross
+    third = np.full(3, 1 / 3)
+    total = np.zeros((side, side // 2 + 1))  # half of it: the other half is the same, turned
     for frame in frames:
-        grey = frame.astype(np.float64).mean(axis=-1)  # (S, S)
-        spectrum = np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))
+        grey = frame @ third  # (S, S) float64
+        spectrum = np.fft.rfft2((grey - grey.mean()) * window)  # (S, S // 2 + 1)
         total += np.log(np.abs(spectrum) + 1e-3)
-    return total / len(frames)
+    turned = np.roll(total[::-1], 1, axis=0)[:, (side - 1) // 2 : 0 : -1]
+    return np.fft.fftshift(np.hstack([total, turned])) / len(frames)
 
 
 def radial_profile(spectrum: np.ndarray) -> np.ndarray:

@@ -145,14 +145,14 @@ def _anchors(size: int, strides: tuple[tuple[int, int], ...]) -> np.ndarray:
 
 def _distinct(centers: np.ndarray, sizes: np.ndarray, scores: np.ndarray) -> list[int]:
     """Return the indices of the boxes to keep: the best of each group that overlaps."""
-    low, high = centers - sizes / 2, centers + sizes / 2
+    low, high = centers - sizes / 2, centers + sizes / 2  # (N, 2) each
     areas = np.prod(sizes, axis=1)
+    left = np.argsort(-scores)
     kept: list[int] = []
-    for i in np.argsort(-scores):
-        overlap = [
-            np.prod(np.clip(np.minimum(high[i], high[k]) - np.maximum(low[i], low[k]), 0, None))
-            for k in kept
-        ]
-        if all(o / (areas[i] + areas[k] - o) < SAME_FACE_IOU for o, k in zip(overlap, kept)):
-            kept.append(int(i))
+    while len(left):
+        best, left = left[0], left[1:]
+        kept.append(int(best))
+        sides = np.minimum(high[best], high[left]) - np.maximum(low[best], low[left])
+        overlap = np.prod(np.clip(sides, 0, None), axis=1)
+        left = left[overlap / (areas[best] + areas[left] - overlap) < SAME_FACE_IOU]
     return kept

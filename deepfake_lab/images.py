@@ -6,6 +6,7 @@ Training, evaluation, the notebook cell, the command and the web page all come t
 
 import io
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -174,16 +175,26 @@ def center_crop(frames: np.ndarray, size: int) -> np.ndarray:
 
 
 def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
-    """Damage a photo as the world does.
+    """Damage a photo as the world does; the same photo is always damaged in the same way.
 
     Args:
         image: (H, W, 3) uint8.
-        kind: ``none``, ``jpeg`` (level: quality, 1-95), ``blur`` (level: radius of the Gaussian in
-            pixels) or ``downscale`` (level: by how much; then back to the old size).
+        kind: one of
+
+            - ``none``;
+            - ``jpeg``, level: quality, 1-95;
+            - ``blur``, level: radius of the Gaussian in pixels;
+            - ``downscale``, level: by how much; then back to the old size;
+            - ``noise``, level: standard deviation of the Gaussian, of 255;
+            - ``screenshot``, level: how much smaller the photo is shown. It was a JPEG 85, is
+              drawn smaller and sharpened by the viewer, cut out off the old JPEG grid and sent on
+              as JPEG 70;
+            - ``messenger``, level: quality of the JPEG that is written at half the size; comes
+              back at that size.
         level: how much, as above.
 
     Returns:
-        (H, W, 3) uint8.
+        (H, W, 3) uint8; smaller for ``screenshot`` and ``messenger``.
 
     Raises:
         UserError: an unknown kind.
@@ -192,16 +203,37 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
         return image
     picture = Image.fromarray(image)
     if kind == "jpeg":
-        stream = io.BytesIO()
-        picture.save(stream, "JPEG", quality=int(level))
-        return np.asarray(Image.open(stream).convert("RGB"))
+        return np.asarray(_jpeg(picture, int(level)))
     if kind == "blur":
         return np.asarray(picture.filter(ImageFilter.GaussianBlur(level)))
     if kind == "downscale":
-        small = [max(1, round(side / level)) for side in picture.size]
-        smaller = picture.resize(small, Image.Resampling.LANCZOS)
+        smaller = _smaller(picture, level, Image.Resampling.LANCZOS)
         return np.asarray(smaller.resize(picture.size, Image.Resampling.BICUBIC))
-    raise UserError(f"Unknown degradation '{kind}'; known: none, jpeg, blur, downscale.")
+    if kind == "noise":
+        # Not one pattern for all photos: that could be learned, or leave one detector unharmed.
+        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(image)))
+        noisy = image + rng.normal(0, level, image.shape)
+        return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    if kind == "screenshot":
+        shown = _smaller(_jpeg(picture, 85), level, Image.Resampling.BILINEAR)
+        shown = shown.filter(ImageFilter.UnsharpMask(radius=1, percent=50, threshold=0))
+        left, top = (min(3, side - 1) for side in shown.size)
+        return np.asarray(_jpeg(shown.crop((left, top, *shown.size)), 70))
+    if kind == "messenger":
+        return np.asarray(_jpeg(_smaller(picture, 2, Image.Resampling.LANCZOS), int(level)))
+    known = "none, jpeg, blur, downscale, noise, screenshot, messenger"
+    raise UserError(f"Unknown degradation '{kind}'; known: {known}.")
+
+
+def _jpeg(picture: Image.Image, quality: int) -> Image.Image:
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=quality)
+    return Image.open(stream).convert("RGB")
+
+
+def _smaller(picture: Image.Image, factor: float, filter: Image.Resampling) -> Image.Image:
+    size = [max(1, round(side / factor)) for side in picture.size]
+    return picture.resize(size, filter)
 
 
 def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:

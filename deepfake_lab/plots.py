@@ -12,8 +12,9 @@ from matplotlib.patches import Rectangle
 from sklearn import metrics as sk
 
 from deepfake_lab import images, paths
+from deepfake_lab.bootstrap import wilson_interval
+from deepfake_lab.degradations import degradation_name
 from deepfake_lab.detector import Prediction
-from deepfake_lab.evaluation import wilson_interval
 from deepfake_lab.explain import radial_profile, resize_map
 from deepfake_lab.shortcuts import THRESHOLD as SHORTCUT
 
@@ -234,11 +235,8 @@ def plot_robustness(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | Non
         x = np.arange(len(rows)) + 0.16 * (i - (len(names) - 1) / 2)
         spread = [rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]]
         ax.errorbar(x, rows[metric], np.maximum(spread, 0), fmt="o", ms=5, capsize=3, label=name)
-    words = {
-        "none": "as it is", "jpeg": "JPEG {:g}", "blur": "blur {:g} px", "downscale": "size 1/{:g}",
-    }  # fmt: skip
     rows = table[table["detector"] == names[0]]
-    labels = [words[kind].format(level) for kind, level in zip(rows["kind"], rows["level"])]
+    labels = [degradation_name(kind, level) for kind, level in zip(rows["kind"], rows["level"])]
     ax.axhline(0.5, ls=":", color="grey", label="a coin" if metric == "roc_auc" else None)
     ax.set(xticks=range(len(labels)), xticklabels=labels, ylabel=metric.replace("_", " "))
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

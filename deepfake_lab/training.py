@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +15,13 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import models, paths
-from deepfake_lab.batches import Split, evaluation_batches, training_batches
+from deepfake_lab.augment import augment as augment_picture
+from deepfake_lab.batches import Mix, Split, evaluation_batches, training_batches
 from deepfake_lab.calibration import fit_calibration
 from deepfake_lab.card import write_card
+from deepfake_lab.checkpoints import Keeper
 from deepfake_lab.datasets import Dataset
-from deepfake_lab.detector import Detector
+from deepfake_lab.detector import Detector, checksums
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
 from deepfake_lab.litert import quiet_stderr
@@ -35,15 +38,21 @@ def fit(
     epochs: int,
     learning_rate: float,
     batch_size: int = 32,
-    augment: bool = True,
+    augment: str = "light",
+    mix: Mix | None = None,
+    warmup: float = 0.0,
+    average: float | None = None,
     seed: int = 0,
+    stop_after: int | None = None,
+    checkpoint: str | Path | None = None,
     log_dir: str | Path | None = None,
     verbose: int = 2,
 ) -> pd.DataFrame:
     """Train a model; it ends with the weights of the epoch with the lowest validation loss.
 
     The same seed on the same machine gives the same weights: the order of the photos, their
-    random changes and the operations themselves are all made repeatable.
+    random changes and the operations themselves are all made repeatable. With a checkpoint, a
+    training that was interrupted goes on after its last whole epoch and ends in the same place.
 
     Args:
         model: changed in place.
@@ -52,8 +61,14 @@ def fit(
         epochs: passes over the training images.
         learning_rate: the highest; it falls to zero along a cosine.
         batch_size: images per step.
-        augment: see :func:`deepfake_lab.batches.training_batches`.
+        augment: see :func:`deepfake_lab.augment.augment`.
+        mix: what an epoch draws; by default each photo once.
+        warmup: share of the steps in which the learning rate rises from zero.
+        average: momentum of a moving average of the weights (0.99, say), which is what is
+            validated and kept; None for the weights themselves.
         seed: of order, augmentation and dropout.
+        stop_after: end after so many of the epochs, for another training to go on from there.
+        checkpoint: a file to keep the state in after every epoch; one that exists is gone on with.
         log_dir: where TensorBoard's logs go; None for none.
         verbose: as Keras' ``fit``: 2 prints a line per epoch, 0 nothing.
 
@@ -61,21 +76,41 @@ def fit(
         One row an epoch: ``epoch, loss, accuracy, auc, val_loss, val_accuracy, val_auc``.
 
     Raises:
-        UserError: epochs, learning rate or batch size that cannot work.
+        UserError: epochs, learning rate or batch size that cannot work, or a checkpoint of another
+            training.
     """
     _check_settings(epochs, learning_rate, batch_size)
     _repeatable(seed)
-    steps = -(-len(train.manifest) // batch_size) * epochs
-    _compile(model, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
-    history = model.fit(
-        training_batches(train, batch_size, augment, seed),
-        validation_data=evaluation_batches(valid, batch_size),
-        epochs=epochs,
-        callbacks=_callbacks(log_dir, epochs),
-        shuffle=False,  # the batches are shuffled already
-        verbose=verbose,
-    )
-    return _history_frame(history)
+    steps = -(-(mix.photos if mix else len(train.manifest)) // batch_size)
+    rising = round(warmup * steps * epochs)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0 if rising else learning_rate, steps * epochs - rising,
+        warmup_target=learning_rate if rising else None, warmup_steps=rising,
+    )  # fmt: skip
+    _compile(model, rate, average)
+    settings = {
+        "photos": len(train.manifest), "epochs": epochs, "learning_rate": learning_rate,
+        "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
+        "warmup": warmup, "average": average, "seed": seed,
+    }  # fmt: skip
+    keeper = Keeper(model, settings, checkpoint)
+    last = epochs if stop_after is None else stop_after
+    if keeper.epochs_done < last:
+        model.fit(
+            training_batches(
+                train, batch_size, augment, seed, range(keeper.epochs_done, last), mix
+            ),
+            validation_data=evaluation_batches(valid, batch_size),
+            epochs=last,
+            initial_epoch=keeper.epochs_done,
+            steps_per_epoch=steps,
+            callbacks=_callbacks(log_dir, keeper, average),
+            shuffle=False,  # the batches are shuffled already
+            verbose=verbose,
+        )
+    else:
+        keeper.restore_best(model)
+    return keeper.history()
 
 
 def fit_head(
@@ -105,12 +140,13 @@ def fit_head(
     head = models.feature_head(model)
     steps = -(-len(x) // batch_size) * epochs
     _compile(head, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
-    history = head.fit(
+    keeper = Keeper(head)
+    head.fit(
         x, y,
         validation_data=(compute_features(extractor, valid), valid.labels[:, None]),
-        epochs=epochs, batch_size=batch_size, callbacks=_callbacks(None, epochs), verbose=verbose,
+        epochs=epochs, batch_size=batch_size, callbacks=_callbacks(None, keeper), verbose=verbose,
     )  # fmt: skip
-    return _history_frame(history)
+    return keeper.history()
 
 
 def compute_features(
@@ -136,6 +172,8 @@ def save_run(
     recipe: dict,
     seed: int,
     out_dir: str | Path = "",
+    max_false_alarms: float | None = None,
+    ship: bool = False,
 ) -> Detector:
     """Calibrate a trained model and write its run folder, whole or not at all.
 
@@ -152,11 +190,15 @@ def save_run(
         recipe: how it was trained (epochs, rates, ...), for the record.
         seed: for the record.
         out_dir: see :func:`deepfake_lab.paths.home`.
+        max_false_alarms: calibrate on validation photos as they are and once more as they come out
+            of a messenger, and raise the threshold until no source of real photos has more false
+            alarms; None for the photos as they are and a threshold of 0.5.
+        ship: allow the name of a detector that the project ships.
 
     Raises:
         UserError: a name that is no folder name, or that belongs to a detector the project ships.
     """
-    folder = _run_folder(name, out_dir)
+    folder = _run_folder(name, out_dir, ship)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The work goes into a neighbouring folder that takes the name at the very end.
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
@@ -182,11 +224,11 @@ def save_run(
             },
             "versions": {package: version(package) for package in _RECORDED},
             "git_commit": _git_commit(),
+            "sha256": checksums(work),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         detector = Detector(folder, config, (work / "model.tflite").read_bytes())
-        valid = splits["valid"]
-        config |= fit_calibration(detector.logits(valid.frames), valid.labels)
+        config |= _calibrate(detector, splits["valid"], max_false_alarms, seed)
         predictions = pd.concat(
             [_predictions(detector, splits[split]) for split in ("valid", "test")]
         )
@@ -230,9 +272,10 @@ def _check_settings(epochs: int, learning_rate: float, batch_size: int) -> None:
         )
 
 
-def _compile(model: keras.Model, learning_rate) -> None:
+def _compile(model: keras.Model, learning_rate, average: float | None = None) -> None:
+    ema = {} if average is None else {"use_ema": True, "ema_momentum": average}
     model.compile(
-        optimizer=keras.optimizers.Adam(learning_rate),
+        optimizer=keras.optimizers.Adam(learning_rate, **ema),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
         metrics=[
             keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0),
@@ -242,19 +285,16 @@ def _compile(model: keras.Model, learning_rate) -> None:
     )
 
 
-def _callbacks(log_dir: str | Path | None, epochs: int) -> list[keras.callbacks.Callback]:
-    best = keras.callbacks.EarlyStopping(
-        monitor="val_loss", mode="min", patience=epochs, restore_best_weights=True
-    )
-    if log_dir is None:
-        return [best]
-    return [best, keras.callbacks.TensorBoard(str(log_dir), write_graph=False)]
-
-
-def _history_frame(history: keras.callbacks.History) -> pd.DataFrame:
-    frame = pd.DataFrame(history.history)
-    frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
-    return frame.drop(columns="learning_rate", errors="ignore")
+def _callbacks(
+    log_dir: str | Path | None, keeper: Keeper, average: float | None = None
+) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    if average is not None:  # before the keeper, which shall see the averaged weights
+        callbacks.append(keras.callbacks.SwapEMAWeights(swap_on_epoch=True))
+    callbacks.append(keeper)
+    if log_dir is not None:
+        callbacks.append(keras.callbacks.TensorBoard(str(log_dir), write_graph=False))
+    return callbacks
 
 
 def _repeatable(seed: int) -> None:
@@ -271,11 +311,28 @@ def _predictions(detector: Detector, split: Split) -> pd.DataFrame:
     return detector.answers(split.manifest, logits)
 
 
-def _run_folder(name: str, out_dir: str | Path) -> Path:
+def _calibrate(
+    detector: Detector, valid: Split, max_false_alarms: float | None, seed: int
+) -> dict:
+    logits = detector.logits(valid.frames)
+    if max_false_alarms is None:
+        return fit_calibration(logits, valid.labels)
+    rngs = np.random.default_rng(seed).spawn(len(valid.frames))
+    worn = np.stack([
+        augment_picture(frame, valid.image_size, "strong", rng)
+        for frame, rng in zip(valid.frames, rngs)
+    ])  # fmt: skip
+    return fit_calibration(
+        np.concatenate([logits, detector.logits(worn)]), np.tile(valid.labels, 2),
+        np.tile(valid.manifest["source"], 2), max_false_alarms,
+    )  # fmt: skip
+
+
+def _run_folder(name: str, out_dir: str | Path, ship: bool) -> Path:
     if not re.fullmatch(r"[\w-][\w.-]*", name):
         raise UserError(f"'{name}' cannot name a detector: use letters, digits, - and _.")
     folder = paths.home(out_dir) / "models" / name
-    if name.lower() in paths.SHIPPED and folder.parent == paths.project() / "models":
+    if not ship and name.lower() in paths.SHIPPED and folder.parent == paths.project() / "models":
         raise UserError(f"'{name}' is a detector that the project ships; choose another name.")
     return folder
 

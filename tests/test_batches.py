@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import batches, images, paths
+from deepfake_lab.augment import STRENGTHS
 from deepfake_lab.batches import (
+    Mix,
     Split,
     augmented_examples,
     evaluation_batches,
@@ -29,7 +31,7 @@ def split() -> Split:
     levels = np.linspace(30, 220, COUNT).astype(np.uint8)
     frames = np.broadcast_to(levels[:, None, None, None], (COUNT, FRAME, FRAME, 3)).copy()
     labels = np.where(np.arange(COUNT) < COUNT // 2, "real", "fake")
-    return Split(frames, pd.DataFrame({"label": labels, "level": levels}), SIZE)
+    return _split(frames, labels, level=levels)
 
 
 @pytest.fixture
@@ -41,6 +43,12 @@ def files(tmp_path) -> list[Path]:
         pixels = rng.integers(0, 256, (60, 60, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path)
     return files
+
+
+def _split(frames: np.ndarray, labels, keypoints: np.ndarray | None = None, **columns) -> Split:
+    if keypoints is None:
+        keypoints = np.full((len(frames), 6, 2), np.nan, np.float32)
+    return Split(frames, pd.DataFrame({"label": labels, **columns}), SIZE, keypoints)
 
 
 def _manifest(files: list[Path], split: str = "train") -> pd.DataFrame:
@@ -57,36 +65,48 @@ def _all(dataset) -> tuple[np.ndarray, np.ndarray]:
 # --- training ---
 
 
-@pytest.mark.parametrize("augment", [True, False])
+@pytest.mark.parametrize("augment", STRENGTHS)
 def test_the_same_seed_gives_the_same_pictures_in_the_same_order(split, augment):
     first, second = (training_batches(split, 8, augment, seed=3) for _ in range(2))
-    for _ in range(2):  # epochs
-        (pixels, labels), (again, labels_again) = _all(first), _all(second)
-        np.testing.assert_array_equal(pixels, again)
-        np.testing.assert_array_equal(labels, labels_again)
+    (pixels, labels), (again, labels_again) = _all(first), _all(second)
+    np.testing.assert_array_equal(pixels, again)
+    np.testing.assert_array_equal(labels, labels_again)
 
 
 def test_another_seed_gives_another_order(split):
-    orders = [_all(training_batches(split, 8, False, seed))[0][:, 0, 0, 0] for seed in (0, 1)]
+    orders = [_all(training_batches(split, 8, "none", seed))[0][:, 0, 0, 0] for seed in (0, 1)]
     assert (orders[0] != orders[1]).any()
     np.testing.assert_array_equal(*map(np.sort, orders))
 
 
 def test_every_epoch_shows_every_picture_once_in_another_order(split):
-    dataset = training_batches(split, 8, False, seed=0)
-    orders = [_all(dataset)[0][:, 0, 0, 0] for _ in range(2)]
+    pixels, _ = _all(training_batches(split, 8, "none", seed=0, epochs=range(2)))
+    orders = pixels[:COUNT, 0, 0, 0], pixels[COUNT:, 0, 0, 0]
     assert (orders[0] != orders[1]).any()
     for order in orders:
         np.testing.assert_array_equal(np.sort(order), split.manifest["level"])
 
 
 def test_every_epoch_augments_anew(split):
-    one = Split(split.frames[:1], split.manifest[:1], SIZE)
-    dataset = training_batches(one, 1, True, seed=0)
-    assert (_all(dataset)[0] != _all(dataset)[0]).any()
+    one = _split(split.frames[:1], ["real"])
+    (first, second), _ = _all(training_batches(one, 1, "light", seed=0, epochs=range(2)))
+    assert (first != second).any()
 
 
-@pytest.mark.parametrize("augment", [True, False])
+def test_a_later_epoch_is_the_same_with_and_without_those_before_it(split):
+    (pixels, _), (later, _) = (
+        _all(training_batches(split, 8, "light", seed=0, epochs=epochs))
+        for epochs in (range(3), range(2, 3))
+    )
+    np.testing.assert_array_equal(pixels[2 * COUNT :], later)
+
+
+def test_an_unknown_augmentation_is_refused_with_the_known_ones(split):
+    with pytest.raises(UserError, match="'heavy'; known: none, light, strong, mixed"):
+        training_batches(split, 8, "heavy", seed=0)
+
+
+@pytest.mark.parametrize("augment", ["none", "light"])
 def test_every_picture_keeps_its_label(split, augment):
     pixels, labels = _all(training_batches(split, 8, augment, seed=1))
     # Brightness (at most +-10%) and contrast leave the darkest and the brightest recognizable.
@@ -98,8 +118,8 @@ def test_every_picture_keeps_its_label(split, augment):
 def test_without_augmentation_the_center_is_cropped():
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (4, FRAME, FRAME, 3), dtype=np.uint8)
-    split = Split(frames, pd.DataFrame({"label": ["real", "fake"] * 2}), SIZE)
-    pixels, _ = _all(training_batches(split, 4, False, seed=0))
+    split = _split(frames, ["real", "fake"] * 2)
+    pixels, _ = _all(training_batches(split, 4, "none", seed=0))
     expected = images.center_crop(frames, SIZE)
     for picture in pixels:
         assert any((picture == wanted).all() for wanted in expected)
@@ -108,10 +128,10 @@ def test_without_augmentation_the_center_is_cropped():
 def test_pictures_of_every_batch_are_floats_between_0_and_255():
     rng = np.random.default_rng(0)
     frames = rng.choice([0, 255], (16, FRAME, FRAME, 3)).astype(np.uint8)  # the extremes
-    split = Split(frames, pd.DataFrame({"label": ["real", "fake"] * 8}), SIZE)
+    split = _split(frames, ["real", "fake"] * 8)
     for dataset in (
-        training_batches(split, 8, True, seed=0),
-        training_batches(split, 8, False, seed=0),
+        training_batches(split, 8, "light", seed=0),
+        training_batches(split, 8, "none", seed=0),
         evaluation_batches(split, 8),
     ):
         pixels, labels = _all(dataset)
@@ -121,20 +141,17 @@ def test_pictures_of_every_batch_are_floats_between_0_and_255():
 
 
 def test_batches_have_the_size_that_was_asked_for_and_the_last_the_rest(split):
-    sizes = [len(labels) for _, labels in training_batches(split, 8, False, seed=0)]
+    sizes = [len(labels) for _, labels in training_batches(split, 8, "none", seed=0)]
     assert sizes == [8, 8, 6]
     assert [len(labels) for _, labels in evaluation_batches(split, 8)] == sizes
 
 
-def test_both_labels_are_augmented_alike():
+@pytest.mark.parametrize("augment", ["light", "strong"])
+def test_both_labels_are_augmented_alike(augment):
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (FRAME, FRAME, 3), dtype=np.uint8)
     variants = [
-        _all(
-            training_batches(
-                Split(frame[None], pd.DataFrame({"label": [label]}), SIZE), 1, True, seed=5
-            )
-        )[0]
+        _all(training_batches(_split(frame[None], [label]), 1, augment, seed=5))[0]
         for label in ("real", "fake")
     ]
     np.testing.assert_array_equal(*variants)
@@ -147,6 +164,63 @@ def test_examples_of_augmentation_differ_and_can_be_had_again():
     assert variants.shape == (6, SIZE, SIZE, 3) and variants.dtype == np.uint8
     assert len({variant.tobytes() for variant in variants}) == 6
     np.testing.assert_array_equal(variants, augmented_examples(frame, SIZE, count=6, seed=0))
+
+
+# --- drawing from several sources ---
+
+
+@pytest.fixture(scope="module")
+def mixed() -> Split:
+    """Ten real photos of one source, two of another, eight fakes; flat, with faces in them."""
+    sources = ["a"] * 10 + ["b"] * 2 + ["c"] * 8
+    labels = ["real"] * 12 + ["fake"] * 8
+    frames = np.empty((20, FRAME, FRAME, 3), np.uint8)
+    frames[:] = np.arange(20, dtype=np.uint8)[:, None, None, None] * 10 + 20
+    points = np.array([[0.35, 0.4], [0.65, 0.4], [0.5, 0.55], [0.5, 0.7], [0.2, 0.5], [0.8, 0.5]])
+    keypoints = np.repeat(points[None] * FRAME, 20, axis=0).astype(np.float32)
+    return _split(frames, labels, keypoints, source=sources)
+
+
+def _drawn(split: Split, mix: Mix, augment: str = "none") -> tuple[np.ndarray, np.ndarray]:
+    return _all(training_batches(split, 16, augment, seed=0, mix=mix))
+
+
+def test_an_epoch_draws_from_each_source_by_its_share(mixed):
+    pixels, labels = _drawn(mixed, Mix(400, {"real/a": 1, "real/b": 2, "fake/c": 1}))
+    row = (pixels[:, 0, 0, 0] - 20) / 10
+    shares = [(row < 10).mean(), ((row >= 10) & (row < 12)).mean(), (row >= 12).mean()]
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.06)
+    np.testing.assert_array_equal(labels[:, 0], row >= 12)
+
+
+def test_a_source_with_the_share_0_is_never_drawn(mixed):
+    pixels, _ = _drawn(mixed, Mix(200, {"real/a": 0, "real/b": 1, "fake/c": 1}))
+    assert (pixels[:, 0, 0, 0] >= 120).all()
+
+
+def test_forgeries_are_made_of_real_photos_and_count_as_fakes(mixed):
+    mix = Mix(100, {"real/a": 1, "real/b": 1, "fake/c": 1}, forged=0.3)
+    pixels, labels = _drawn(mixed, mix)
+    real = pixels[:, 0, 0, 0] < 140  # the corner shows which photo it was; the face is elsewhere
+    assert (real & (labels[:, 0] == 1)).sum() == 30
+    changed = (pixels != pixels[:, :1, :1]).any(axis=(1, 2, 3))
+    np.testing.assert_array_equal(changed, real & (labels[:, 0] == 1))
+
+
+def test_photos_without_a_face_are_not_forged(mixed):
+    blind = _split(mixed.frames, mixed.manifest["label"], source=mixed.manifest["source"])
+    _, labels = _drawn(blind, Mix(100, {"real/a": 1, "real/b": 1, "fake/c": 0}, forged=0.3))
+    assert not labels.any()
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [({"real/a": 1, "fake/c": 1}, "no share to real/b"),
+     ({"real/a": 0, "real/b": 0, "fake/c": 0}, "any of the photos")],
+)  # fmt: skip
+def test_a_mix_that_does_not_fit_the_photos_is_refused(mixed, shares, named):
+    with pytest.raises(UserError, match=named):
+        training_batches(mixed, 8, "none", seed=0, mix=Mix(8, shares))
 
 
 # --- evaluation ---

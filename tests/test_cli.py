@@ -1,11 +1,15 @@
 """The command: exact lines, one-line errors, exit codes."""
 
+import csv
+import io
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from deepfake_lab import cli, course, paths
 from deepfake_lab.detector import Detector
@@ -66,8 +70,6 @@ def test_an_answer_says_what_the_detector_learned_from(predict):
 
 
 def test_the_caveats_of_an_answer_are_printed_below_it(predict, tmp_path):
-    from PIL import Image
-
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
     _, out, _ = predict(tmp_path / "grey.png")
     assert out[1] == "  No face was found in this photo: the answer is unreliable."
@@ -94,9 +96,155 @@ def test_where_no_photo_can_be_read_nothing_is_answered(predict, tmp_path):
     assert code == 2 and out == [] and len(err) == 2
 
 
-def test_a_folder_is_no_photo(predict, tmp_path):
+def test_an_empty_folder_is_named(predict, tmp_path):
     code, _, err = predict(tmp_path)
-    assert code == 2 and err == [f"deepfake-lab: {tmp_path}: a folder, not a photo."]
+    assert code == 2 and err == [f"deepfake-lab: {tmp_path}: this folder holds no images."]
+
+
+@pytest.fixture
+def album(tmp_path) -> Path:
+    """Two photos at different depths, and a damaged one."""
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.jpg").write_bytes(FILES[0].read_bytes())
+    (folder / "deep" / "b.jpg").write_bytes(FILES[1].read_bytes())
+    (folder / "deep" / "c.jpg").write_bytes(FILES[1].read_bytes()[:1500])
+    return folder
+
+
+def test_a_folder_is_answered_with_the_folders_below_it_and_failures_come_last(predict, album):
+    code, out, err = predict(album)
+    assert code == 1 and len(err) == 1 and "damaged" in err[0]
+    lines = [line for line in out if "Classification" in line]
+    assert [line.split(": ")[0] for line in lines] == [
+        str(album / "a.jpg"), str(album / "deep" / "b.jpg")
+    ]  # fmt: skip
+
+
+def test_json_is_valid_and_complete_in_spite_of_failures(predict, album, run_folder):
+    code, out, _ = predict("--format", "json", album)
+    rows = json.loads("\n".join(out))
+    assert code == 1 and [Path(row["path"]).name for row in rows] == ["a.jpg", "b.jpg", "c.jpg"]
+    needed = {"path", "verdict", "confidence", "p_fake", "uncertain", "face_found", "model",
+              "error"}  # fmt: skip
+    assert all(needed <= set(row) for row in rows)
+    assert rows[2]["verdict"] is None and "damaged" in rows[2]["error"]
+    answer = Detector.load(run_folder).predict(FILES[0])
+    assert rows[0]["p_fake"] == answer.p_fake and rows[0]["verdict"] == answer.verdict
+
+
+def test_csv_is_a_table_with_a_row_for_every_photo(predict, album):
+    code, out, _ = predict("--format", "csv", album)
+    rows = list(csv.DictReader(out))
+    assert code == 1 and [bool(row["error"]) for row in rows] == [False, False, True]
+    assert rows[2]["p_fake"] == "" and 0 <= float(rows[0]["p_fake"]) <= 1
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_where_everything_fails_the_table_is_still_valid(predict, tmp_path, form):
+    code, out, _ = predict("--format", form, tmp_path / "no.jpg")
+    rows = json.loads("\n".join(out)) if form == "json" else list(csv.DictReader(out))
+    assert code == 2 and len(rows) == 1 and "no such file" in rows[0]["error"]
+
+
+def test_an_output_file_holds_the_answers_and_a_second_run_has_nothing_to_do(
+    predict, album, tmp_path
+):
+    output = tmp_path / "r.csv"
+    code, out, err = predict("--output", output, album)
+    assert code == 1 and len(err) == 1
+    assert re.fullmatch(r".*r\.csv: 3 photos, \d FAKE, \d REAL, 1 failed\.", out[0])
+    before = output.read_bytes()
+    code, out, err = predict("--output", output, album)
+    assert code == 1 and "damaged" in err[0] and "(3 of them answered before)" in out[0]
+    assert output.read_bytes() == before
+
+
+def test_heat_maps_are_written_beside_each_other_under_the_photos_names(predict, album, tmp_path):
+    predict("--explain", tmp_path / "heat", album)
+    made = sorted(str(f.relative_to(tmp_path / "heat")) for f in (tmp_path / "heat").rglob("*.jpg"))
+    assert made == ["a.jpg.jpg", "deep/b.jpg.jpg"]
+    with Image.open(tmp_path / "heat" / "a.jpg.jpg") as picture:
+        assert picture.format == "JPEG" and picture.width >= 560
+
+
+def test_heat_maps_in_the_folder_that_is_read_are_refused(predict, album):
+    code, _, err = predict("--explain", album / "heat", album)
+    assert code == 2 and "choose a folder outside" in err[0] and not (album / "heat").exists()
+
+
+def test_a_photo_that_vanishes_while_the_folder_is_read_is_one_failure(predict, album, monkeypatch):
+    judge = Detector.judge
+
+    def lose(self, photos, *arguments, **options):
+        if str(album / "deep" / "b.jpg") in photos:  # it was there when the folder was listed
+            (album / "deep" / "b.jpg").unlink()
+        return judge(self, photos, *arguments, **options)
+
+    monkeypatch.setattr(Detector, "judge", lose)
+    code, out, err = predict(album)
+    assert code == 1 and len([line for line in out if "Classification" in line]) == 1
+    assert any("b.jpg: no such file" in line for line in err)
+
+
+@pytest.mark.parametrize(
+    ("output", "reason"), [("r.txt", "must end in"), ("no/r.csv", "make it first")]
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_is_scored(
+    predict, tmp_path, monkeypatch, output, reason
+):
+    monkeypatch.setattr(Detector, "judge", lambda *_: pytest.fail("it scored"))
+    code, out, err = predict("--output", tmp_path / output, FILES[0])
+    assert code == 2 and out == [] and reason in err[0]
+
+
+def test_an_interrupted_run_says_that_its_answers_are_kept(
+    capsys, run_folder, album, tmp_path, monkeypatch
+):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Detector, "judge", interrupted)
+    code = cli.main(["predict", "--model", str(run_folder), "--output", str(tmp_path / "r.csv"),
+                     str(FILES[0])])  # fmt: skip
+    assert code == 130 and "the same command goes on" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_crash(run_folder):
+    command = [sys.executable, "-m", "deepfake_lab.cli", "predict", "--model", str(run_folder)]
+    process = subprocess.Popen(
+        [*command, *map(str, FILES[:60])], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 1
+
+
+def test_notebook_command_and_page_give_the_same_verdict_on_the_same_bytes(
+    predict, run_folder, detector
+):
+    from deepfake_lab.web.app import create_app
+
+    page = create_app(detector).test_client()
+    for file in FILES[::40]:
+        answer = Detector.load(run_folder).predict(file)
+        _, out, _ = predict(file)
+        sent = {"photos": (io.BytesIO(file.read_bytes()), file.name)}
+        (served,) = page.post("/api/predict", data=sent).get_json()["predictions"]
+        assert out[0] == str(answer) == served["text"]
+        assert served["p_fake"] == answer.p_fake
+
+
+def test_answering_one_photo_imports_neither_pandas_nor_a_framework(run_folder):
+    code = (
+        "import sys\n"
+        "from deepfake_lab import cli\n"
+        f"cli.main(['predict', '--model', {str(run_folder)!r}, {str(FILES[0])!r}])\n"
+        "heavy = {'tensorflow', 'keras', 'pandas', 'sklearn', 'scipy', 'matplotlib', 'flask',"
+        " 'tqdm', 'pyarrow'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_unknown_detector_lists_the_known_ones(capsys, run_folder, monkeypatch):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfake_lab.datasets import Dataset, limit_photos, read_dataset
+from deepfake_lab.datasets import Dataset, join, limit_photos, read_dataset
 from deepfake_lab.errors import UserError
 
 
@@ -542,3 +542,35 @@ def test_the_faces_corpus_is_read_by_its_manifest():
     assert data.manifest["split"].value_counts().to_dict() == {
         "train": 10_541, "valid": 1_500, "test": 3_029,
     }  # fmt: skip
+
+
+# --- several data sets as one ---
+
+
+@pytest.fixture
+def joined(tmp_path) -> Dataset:
+    """Two data sets, the second with the same pictures in it as the first."""
+    return join([
+        read_dataset(make_140k(tmp_path / "first")), read_dataset(make_plain(tmp_path / "mine")),
+    ])  # fmt: skip
+
+
+def test_joined_data_sets_keep_all_photos_and_say_where_each_is_from(joined):
+    assert joined.manifest["data"].value_counts().to_dict() == {"140k": 28, "mine": 24}
+    assert joined.folder.name == "140k+mine"
+    assert joined.manifest["path"].map(os.path.isfile).all()
+
+
+def test_a_source_without_a_name_gets_that_of_its_data_set(joined):
+    keys = set(joined.manifest["label"] + "/" + joined.manifest["source"])
+    assert keys == {"real/140k", "fake/140k", "real/mine", "fake/mine"}
+
+
+def test_files_and_groups_of_joined_data_sets_stay_apart(joined):
+    assert joined.manifest["file"].is_unique
+    assert joined.manifest.groupby("group")["data"].nunique().max() == 1
+
+
+def test_one_data_set_joined_is_itself(tmp_path):
+    data = read_dataset(make_plain(tmp_path / "mine"))
+    assert join([data]) is data

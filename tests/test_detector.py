@@ -1,5 +1,6 @@
 """A run folder becomes a detector whose answers do not depend on how they are asked for."""
 
+import io
 import json
 import re
 import shutil
@@ -7,13 +8,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from deepfake_lab import images, paths
-from deepfake_lab.detector import ANSWER_COLUMNS, PARTS, Detector, verdict_line
+from deepfake_lab.detector import ANSWER_COLUMNS, PARTS, Detector, checksums, verdict_line
 from deepfake_lab.errors import UserError
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))[::10]
@@ -25,6 +28,7 @@ CONFIG = {
     "threshold": 0.5,
     "uncertain_band": [0.3, 0.7],
     "data": {"name": "sample", "train": 1234},
+    "sha256": {"model.tflite": "0123456789abcdef"},
 }
 
 
@@ -44,8 +48,9 @@ def fake_model(monkeypatch) -> Detector:
     """A detector with a made-up config whose logit is what the test says."""
     detector = Detector(Path("nowhere"), CONFIG, b"")
     monkeypatch.setattr(
-        detector, "_run", lambda pixels: {"logit": np.full(len(pixels), detector.logit)}
-    )
+        detector, "_graph",
+        SimpleNamespace(run=lambda picture, alone=True: {"logit": np.array([detector.logit])}),
+    )  # fmt: skip
     return detector
 
 
@@ -73,6 +78,41 @@ def test_a_run_folder_with_a_damaged_config_is_refused(copy):
         Detector.load(copy)
 
 
+@pytest.mark.parametrize("where", [0, -1])
+def test_a_model_that_is_not_the_one_that_was_written_is_refused(copy, where):
+    content = bytearray((copy / "model.tflite").read_bytes())
+    content[where] ^= 1
+    (copy / "model.tflite").write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.tflite is damaged or was exchanged"):
+        Detector.load(copy)
+
+
+def test_a_run_folder_without_checksums_is_refused_and_the_line_says_what_to_do(copy):
+    config = json.loads((copy / "config.json").read_text())
+    del config["sha256"]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"has no checksums .* train this detector again"):
+        Detector.load(copy)
+
+
+@pytest.mark.parametrize("key", ["name", "calibration", "uncertain_band", "data", "threshold"])
+def test_a_config_that_lacks_what_answers_need_is_refused_when_it_is_loaded(copy, key):
+    config = json.loads((copy / "config.json").read_text())
+    del config[key]
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"config\.json is damaged"):
+        Detector.load(copy)
+
+
+def test_a_run_folder_holds_the_checksums_of_its_models(run_folder):
+    assert json.loads((run_folder / "config.json").read_text())["sha256"] == checksums(run_folder)
+
+
+def test_without_a_quantised_model_the_line_says_how_to_make_one(copy):
+    with pytest.raises(UserError, match=r"no quantised model; make one with `deepfake-lab export"):
+        Detector.load(copy, quantised=True)
+
+
 def test_a_detector_is_found_by_its_name_and_by_its_folder(run_folder):
     by_name = Detector.load("tiny", out_dir=run_folder.parents[1])
     assert by_name.folder == Detector.load(str(run_folder)).folder
@@ -94,7 +134,7 @@ def test_answering_never_imports_tensorflow(run_folder):
 def test_a_photo_alone_and_in_a_batch_gets_the_same_answer(tiny):
     table = tiny.predict_many(FILES)
     alone = [tiny.predict(file) for file in FILES]
-    np.testing.assert_allclose(table["p_fake"], [p.p_fake for p in alone], atol=1e-5)
+    assert list(table["p_fake"]) == [p.p_fake for p in alone]  # to the last bit
     assert np.ptp(table["p_fake"]) > 1e-3  # else everything would be equal anyway
     assert list(table["verdict"]) == [p.verdict for p in alone]
     assert list(table["face_found"]) == [p.face_found for p in alone]
@@ -105,7 +145,11 @@ def test_the_size_of_the_batch_does_not_change_the_logits(tiny, count):
     pixels = np.stack([tiny.frame(file).pixels for file in FILES[:5]])
     many = tiny.logits(pixels[np.arange(count) % 5])
     assert many.shape == (count,)
-    np.testing.assert_allclose(many, tiny.logits(pixels)[np.arange(count) % 5], atol=1e-4)
+    np.testing.assert_array_equal(many, tiny.logits(pixels)[np.arange(count) % 5])
+
+
+def test_no_pictures_have_no_logits(tiny):
+    assert tiny.logits(np.zeros((0, 64, 64, 3), np.uint8)).shape == (0,)
 
 
 def test_threads_get_the_answers_that_one_thread_gets(tiny):
@@ -117,7 +161,10 @@ def test_threads_get_the_answers_that_one_thread_gets(tiny):
 def test_every_way_to_hand_over_a_photo_gets_the_same_answer(tiny):
     file = FILES[0]
     with file.open("rb") as stream:
-        sources = [str(file), file.read_bytes(), stream, images.read_image(file)]
+        sources = [
+            file, str(file), file.read_bytes(), stream, io.BytesIO(file.read_bytes()),
+            images.read_image(file), Image.open(file),
+        ]  # fmt: skip
         assert {tiny.predict(source).p_fake for source in sources} == {tiny.predict(file).p_fake}
 
 
@@ -173,6 +220,20 @@ def test_a_folder_is_read_with_the_folders_below_it(tiny, tmp_path):
     (tmp_path / "notes.txt").write_text("no photo")
     table = tiny.predict_many(tmp_path)
     assert list(table["file"]) == ["a.jpg", "deep/deeper/b.JPG"]
+
+
+def test_a_folder_given_to_predict_is_answered_as_a_table(tiny, tmp_path):
+    shutil.copy(FILES[0], tmp_path / "a.jpg")
+    for folder in (tmp_path, str(tmp_path)):
+        table = tiny.predict(folder)
+        assert list(table["file"]) == ["a.jpg"]
+        assert table["p_fake"][0] == tiny.predict(FILES[0]).p_fake
+
+
+def test_a_stream_gives_answers_and_reasons_in_order(tiny, tmp_path):
+    answers = list(tiny.stream([FILES[0], tmp_path / "no.jpg", FILES[1].read_bytes()]))
+    assert [getattr(answer, "name", "") for answer in answers] == [FILES[0].name, "", "photo"]
+    assert "no such file" in str(answers[1])
 
 
 def test_an_empty_folder_is_an_error_in_one_line(tiny, tmp_path):
@@ -283,6 +344,19 @@ def test_an_answer_bears_the_name_of_the_file_or_the_given_one(fake_model):
     assert _ask(fake_model, 0.9).name == FILES[0].name
     assert fake_model.predict(FILES[0].read_bytes()).name == "photo"
     assert fake_model.predict(FILES[0], name="Anna").name == "Anna"
+
+
+def test_an_answer_behaves_as_data(fake_model):
+    frame = _ask(fake_model, 0.9).to_frame()
+    assert list(frame.columns) == ["file", *ANSWER_COLUMNS] and len(frame) == 1
+    row = frame.iloc[0]
+    assert (row["file"], row["verdict"], row["error"]) == (FILES[0].name, "FAKE", "")
+    assert row["p_fake"] == pytest.approx(0.9) and bool(row["face_found"])
+
+
+def test_the_frame_of_an_answer_fits_below_a_table(tiny):
+    table = tiny.predict_many([FILES[0]])
+    assert tiny.predict(FILES[0]).to_frame()[ANSWER_COLUMNS].equals(table[ANSWER_COLUMNS])
 
 
 def test_a_detector_says_what_it_learned_from(fake_model):

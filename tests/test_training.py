@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from deepfake_lab import models, paths, training
-from deepfake_lab.batches import Split, load_splits
+from deepfake_lab.batches import Mix, Split, load_splits
+from deepfake_lab.checkpoints import Keeper
 from deepfake_lab.datasets import Dataset, read_dataset
 from deepfake_lab.detector import PARTS, Detector
 from deepfake_lab.errors import UserError
@@ -43,7 +44,9 @@ def flat() -> dict[str, Split]:
         labels = ["real", "fake"] * (count // 2)
         color = np.array([colors[label] for label in labels])[:, None, None]
         frames = color + rng.integers(-30, 30, (count, 37, 37, 3))
-        made[name] = Split(frames.astype(np.uint8), pd.DataFrame({"label": labels}), 32)
+        no_faces = np.full((count, 6, 2), np.nan, np.float32)
+        manifest = pd.DataFrame({"label": labels})
+        made[name] = Split(frames.astype(np.uint8), manifest, 32, no_faces)
     return made
 
 
@@ -127,6 +130,72 @@ def test_the_weights_of_the_best_epoch_are_kept(flat):
     kept = float(loss(flat["valid"].labels[:, None], logits))
     assert history["val_loss"].idxmin() < 4  # else the test shows nothing
     assert kept == pytest.approx(history["val_loss"].min(), rel=1e-3)
+
+
+# --- going on after a kill ---
+
+
+def _train(splits, file, **changed) -> tuple[keras.Model, pd.DataFrame]:
+    """Train three epochs with everything that has a state: averages, dropout, forgeries."""
+    model = build_model("cnn", image_size=SIZE, seed=1)
+    keys = set(splits["train"].manifest["label"] + "/" + splits["train"].manifest["source"])
+    settings = {
+        "epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "augment": "strong", "warmup": 0.2,
+        "mix": Mix(24, dict.fromkeys(sorted(keys), 1.0), forged=0.25), "average": 0.9, "seed": 1,
+    } | changed  # fmt: skip
+    history = fit(
+        model, splits["train"], splits["valid"], checkpoint=file, verbose=0, **settings
+    )
+    return model, history
+
+
+@pytest.fixture(scope="module")
+def resumed(splits, tmp_path_factory):
+    """A training in one go, the same one killed after two epochs and begun again, its file."""
+    file = tmp_path_factory.mktemp("resume") / "logs" / "checkpoint.npz"
+    begin = Keeper.on_epoch_begin
+
+    def kill(self, epoch, logs=None):
+        begin(self, epoch, logs)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    whole = _train(splits, None)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Keeper, "on_epoch_begin", kill)
+        _train(splits, file)
+    return whole, _train(splits, file), file
+
+
+def test_a_training_that_was_killed_ends_with_the_same_weights(resumed):
+    (whole, _), (again, _), _ = resumed
+    for one, other in zip(whole.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_training_that_was_killed_ends_with_the_same_history(resumed):
+    (_, history), (_, again), _ = resumed
+    assert len(history) == 3
+    pd.testing.assert_frame_equal(history, again, check_exact=True, check_like=True)
+
+
+def test_a_training_that_was_finished_is_not_repeated(resumed, splits, monkeypatch):
+    (whole, _), _, file = resumed
+    monkeypatch.setattr(Keeper, "on_epoch_begin", lambda *_: pytest.fail("it trains again"))
+    again, history = _train(splits, file)
+    assert len(history) == 3
+    np.testing.assert_array_equal(whole.get_weights()[0], again.get_weights()[0])
+
+
+def test_a_checkpoint_of_other_settings_is_refused(resumed, splits):
+    with pytest.raises(UserError, match="other settings"):
+        _train(splits, resumed[2], learning_rate=1e-4)
+
+
+def test_a_moving_average_is_what_is_kept(resumed, splits):
+    (averaged, _), _, _ = resumed
+    plain, _ = _train(splits, None, average=None)
+    assert (averaged.get_weights()[0] != plain.get_weights()[0]).any()
 
 
 @pytest.mark.parametrize("train", [fit, fit_head])

@@ -1,5 +1,6 @@
 """The page and the JSON API: what people and programs get for an answer."""
 
+import dataclasses
 import io
 import json
 import re
@@ -120,6 +121,25 @@ def test_a_photo_without_a_face_is_called_unreliable(client):
     assert "No face was found: do not rely on this answer." in page
 
 
+@pytest.mark.parametrize(
+    ("p_fake", "words"),
+    [(0.0, "below 0.01%"), (0.00004, "below 0.01%"), (0.25, "25.00%"), (1.0, "above 99.99%")],
+)
+def test_no_probability_is_told_as_certain(app, client, face, monkeypatch, p_fake, words):
+    detector = app.extensions["deepfake_lab"].detector
+    answer = dataclasses.replace(detector.predict(face), p_fake=p_fake)
+    monkeypatch.setattr(detector, "predict", lambda photo, name="": answer)
+    page = text_of(send(client, ("a.jpg", face), path="/answer"))
+    assert f"P(fake) is {words}, calibrated" in page
+
+
+def test_what_speaks_against_an_answer_stands_right_beside_it(client):
+    stream = io.BytesIO()
+    Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "PNG")
+    page = text_of(send(client, ("a.png", stream.getvalue()), path="/answer"))
+    assert re.search(r"Confidence: [\d.]+% No face was found: do not rely on this answer\.", page)
+
+
 def test_the_page_says_no_caveat_twice(detector, client):
     stream = io.BytesIO()
     Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "JPEG", quality=20)
@@ -202,6 +222,20 @@ def test_a_plain_photo_says_nothing_about_itself(face, client):
 def test_settings_of_an_image_generator_are_found():
     said = sentences(png(parameters="a sailor Steps: 20, Sampler: Euler a"))
     assert "settings of an image generator" in said and "a sailor" in said
+
+
+def test_what_a_png_says_behind_its_pixels_is_found():
+    words = png(parameters="a sailor Steps: 20, Sampler: Euler a")
+    said, start = words[33 : words.index(b"IDAT") - 4], words.index(b"IDAT") - 4
+    behind = words[:33] + words[start:-12] + said + words[-12:]
+    assert "settings of an image generator" in sentences(behind)
+
+
+def test_a_damaged_text_behind_the_pixels_is_told_and_no_bug(client):
+    data = photo("PNG")
+    damaged = data[:-12] + b"\0\0\0\3tEXta\0b????" + data[-12:]
+    (told,) = send(client, ("a.png", damaged)).json["predictions"]
+    assert told["evidence"][0]["sentence"] == "Its metadata is damaged."
 
 
 def test_an_editing_program_is_named_without_blame():
@@ -371,7 +405,7 @@ def test_only_the_gallery_is_served(client, number):
         ([("a.jpg", photo()[:2000])], 400, "damaged_image"),
         ([("a.png", photo("PNG", 8))], 400, "too_small"),
         ([("a.jpg", bytes(limits.MAX_FILE_BYTES + 1))], 413, "too_large"),
-        ([("a.jpg", b"x")] * (limits.MAX_FILES + 1), 413, "too_many_files"),
+        ([("a.jpg", b"x")] * (limits.MAX_FILES + 1), 400, "too_many_files"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -451,13 +485,17 @@ for _type in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"):
     )
 
 
-def test_the_api_keeps_to_its_description(app):
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_the_api_keeps_to_its_description(app, mode):
     schema = schemathesis.openapi.from_wsgi("/api/openapi.json", app)
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) == 3  # the document itself is left out
     for operation in operations:
+        if mode == "negative" and operation.method == "get":
+            continue  # without parameters nothing can be wrong
+        requests = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
 
-        @given(case=operation.as_strategy())
+        @given(case=requests)
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         def keeps_to_it(case):
             case.call_and_validate()

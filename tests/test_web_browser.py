@@ -183,11 +183,41 @@ def test_the_keyboard_is_enough_and_ends_at_the_verdict(open_page, face):
     assert page.locator(".heat-switch").is_checked()
 
 
-def test_a_phone_shows_everything_without_scrolling_sideways(open_page, face):
-    page = open_page(viewport=PHONE)
+@pytest.mark.parametrize("width", [320, PHONE["width"]])
+def test_a_phone_shows_everything_without_scrolling_sideways(open_page, face, width):
+    page = open_page(viewport={"width": width, "height": 700})
     upload(page, face)
-    width = page.evaluate("() => document.documentElement.scrollWidth")
-    assert width <= PHONE["width"]
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_what_is_dropped_or_pasted_without_a_file_is_told(open_page):
+    page = open_page()
+    for event, words in (("drop", "That is no file"), ("paste", "no picture in the clipboard")):
+        page.evaluate(
+            """(kind) => {
+                const data = new DataTransfer();
+                data.setData("text/plain", "https://example.org/face.jpg");
+                document.body.dispatchEvent(kind === "paste"
+                    ? new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
+                    : new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+            }""",
+            event,
+        )
+        assert words in page.get_by_role("status").inner_text()
+    assert page.locator(".answer").count() == 0
+
+
+def test_of_too_many_photos_the_rest_is_named(open_page):
+    page = open_page()
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            for (let i = 0; i < 201; i += 1) data.items.add(new File(["x"], `${i}.jpg`));
+            document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: data, bubbles: true}));
+        }"""
+    )
+    page.get_by_text("Only the first 200 of 201 photos are judged. 200 photos judged.").wait_for()
+    assert page.locator(".failed").count() == 200
 
 
 def test_a_busy_server_is_asked_again(open_page, face):

@@ -14,7 +14,6 @@ from deepfake_lab.web.uploads import DAMAGED, Upload
 #: A JPEG saved with less than this quality has lost much of what gives a fake away.
 POOR_QUALITY = 50
 
-
 #: Caveats that begin so are said by the page in its own, larger words.
 SAID_ALREADY = ("No face was found", "P(fake) =")
 
@@ -104,12 +103,11 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
     except UserError as error:
         raise Problem("damaged_image", DAMAGED) from error
     prediction = detector.predict(pixels, upload.name)
-    framed = prediction.framed
-    left, top, right, bottom = framed.box
+    left, top, right, bottom = prediction.framed.box
     return Illustrated(
         prediction,
         *_file_facts(prediction, upload.data),
-        photo=pictures.photo_uri(pixels),
+        photo=pictures.photo_uri(prediction.preview),
         width=pixels.shape[1],
         height=pixels.shape[0],
         judged=(left, top, right - left),

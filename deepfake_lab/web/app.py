@@ -11,7 +11,7 @@ from flask import send_file as send
 from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detector import Detector
-from deepfake_lab.web import limits
+from deepfake_lab.web import limits, uploads
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer
 from deepfake_lab.web.desk import Desk
@@ -105,6 +105,8 @@ def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = No
             "local": local,
             "unique": lambda: secrets.token_hex(4),
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
+            "share": _share,
+            "formats": uploads.FORMATS,
             # The arrow stays on the bar.
             "marker": lambda p_fake: f"{min(max(p_fake, 0.01), 0.99):.2%}"[:-1],
         }
@@ -155,7 +157,11 @@ def card() -> str:
     import mistune  # few people ask: the server starts without it
 
     markdown = mistune.create_markdown(escape=True, plugins=["table"])
-    return render_template("card.html", card=markdown(_counter().facts.card()))
+    content = markdown(_counter().facts.card())
+    # On a phone a table is wider than the page: it scrolls by itself, by keyboard, too.
+    frame = '<div class="wide" role="group" aria-label="Table" tabindex="0"><table>'
+    content = content.replace("<table>", frame).replace("</table>", "</table></div>")
+    return render_template("card.html", card=content)
 
 
 @api.post("/api/predict")
@@ -185,6 +191,13 @@ def openapi() -> Response:
 def health() -> Response:
     """Say that the server is alive."""
     return jsonify(status="ok", model=_counter().facts.name)
+
+
+def _share(probability: float) -> str:
+    """Return a probability in percent; no finite test supports 0.00% or 100.00%."""
+    if not 0.0001 <= probability <= 0.9999:
+        return "below 0.01%" if probability < 0.5 else "above 99.99%"
+    return f"{probability:.2%}"
 
 
 def _refuse_other_names() -> None:

@@ -8,9 +8,6 @@ from PIL import Image
 
 from deepfake_lab.explain import log_spectrum, resize_map
 
-#: Longest side in pixels of the photo on the page.
-SHOWN_SIDE = 640
-
 #: Blue argues for REAL and vermilion for FAKE, as in every figure of the project.
 REAL_COLOR = (0, 114, 178)
 FAKE_COLOR = (213, 94, 0)
@@ -25,10 +22,8 @@ TILES = 3
 
 
 def photo_uri(pixels: np.ndarray) -> str:
-    """Return a photo, (H, W, 3) uint8, as a JPEG of at most :data:`SHOWN_SIDE` pixels."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    return _uri(image, "JPEG", quality=85)
+    """Return a photo, (h, w, 3) uint8 at the size to be shown, as a JPEG."""
+    return _uri(Image.fromarray(pixels), "JPEG", quality=80)
 
 
 def heat_uri(evidence: np.ndarray, side: int = 64) -> str:
@@ -43,7 +38,7 @@ def heat_uri(evidence: np.ndarray, side: int = 64) -> str:
     colors = np.where(values[..., None] > 0, FAKE_COLOR, REAL_COLOR)
     opacity = 230 * strength[..., None]
     rgba = np.concatenate([colors, opacity], axis=-1).round().astype(np.uint8)
-    return _uri(Image.fromarray(rgba), "PNG")
+    return _uri(Image.fromarray(rgba), "PNG", compress_level=1)
 
 
 def spectrum_uri(pixels: np.ndarray) -> str:
@@ -58,8 +53,7 @@ def spectrum_uri(pixels: np.ndarray) -> str:
     spectrum = log_spectrum(_tiles(pixels))
     low, high = np.percentile(spectrum, (1, 99.8))
     grey = np.clip((spectrum - low) / max(high - low, 1e-6), 0, 1) * 255
-    image = Image.fromarray(grey.astype(np.uint8))
-    return _uri(image, "PNG", compress_level=1)
+    return _uri(Image.fromarray(grey.astype(np.uint8)), "PNG", compress_level=0)
 
 
 def _tiles(pixels: np.ndarray) -> np.ndarray:

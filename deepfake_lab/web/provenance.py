@@ -7,12 +7,22 @@ Credentials are easy to remove, but not to forge. That a file says nothing prove
 import io
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain, islice
 
 from PIL import ExifTags, Image
 
 from deepfake_lab import images
+from deepfake_lab.web.screening import png_chunks
+
+#: How much of a file's words is looked at: most texts, characters of each, bytes of its XMP data,
+#: and most pieces of evidence. A photo has less of all; a hostile file has megabytes.
+MAX_TEXTS = 200
+MAX_CHARACTERS = 10_000
+MAX_XMP_BYTES = 1_000_000
+MAX_EVIDENCE = 12
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,15 @@ def read_evidence(data: bytes) -> list[Evidence]:
         data: the bytes of an image whose header has been read before.
     """
     with Image.open(io.BytesIO(data), formats=images.formats()) as image:
+        mime = Image.MIME.get(image.format or "", "")
         try:
-            found = [*_from_texts(image), *_from_exif(image), *_from_xmp(image)]
+            found = _told_by(image)
+            if first := _late_texts_first(data):
+                with Image.open(io.BytesIO(first), formats=("PNG",)) as again:
+                    found = _told_by(again)
         except Exception as error:  # as at the pixels: a decoder may raise anything
             found = [Evidence("software", "Its metadata is damaged.", type(error).__name__)]
-        mime = Image.MIME.get(image.format or "", "")
-    return [*_content_credentials(data, mime), *dict.fromkeys(found)]
+    return list(islice(chain(_content_credentials(data, mime), found), MAX_EVIDENCE))
 
 
 def jpeg_quality(data: bytes) -> int | None:
@@ -96,6 +109,8 @@ def jpeg_quality(data: bytes) -> int | None:
     It is the quality of the libjpeg table whose coarse steps (those for the slowest changes of
     brightness) are as large; the fine ones all reach their limit at low qualities.
     """
+    if not data.startswith(b"\xff\xd8"):
+        return None
     with Image.open(io.BytesIO(data), formats=images.formats()) as image:
         table = getattr(image, "quantization", {}).get(0)
     if not table:
@@ -107,14 +122,34 @@ def jpeg_quality(data: bytes) -> int | None:
     return max(1, min(100, round(quality)))
 
 
-def _from_texts(image: Image.Image):
+def _told_by(image: Image.Image) -> list[Evidence]:
+    """Return what the metadata of an opened image says, each thing once."""
+    told = chain(_from_texts(image), _from_exif(image), _from_xmp(image))
+    return list(dict.fromkeys(islice(told, MAX_TEXTS)))
+
+
+def _late_texts_first(data: bytes) -> bytes:
+    """Return a PNG with what it says behind its pixels before them; empty if it says nothing there.
+
+    Pillow would come to it only after it has decoded all the pixels.
+    """
+    pixels, late = 0, []
+    for kind, start, end in png_chunks(data):
+        if kind == b"IDAT" and not pixels:
+            pixels = start
+        elif pixels and kind in (b"tEXt", b"zTXt", b"iTXt", b"eXIf"):
+            late.append(data[start:end])
+    return data[:pixels] + b"".join(late) + data[pixels:] if late else b""
+
+
+def _from_texts(image: Image.Image) -> Iterator[Evidence]:
     """Read the text chunks of a PNG (other formats have a comment at most)."""
-    for key, value in image.info.items():
+    for key, value in islice(image.info.items(), MAX_TEXTS):
         if isinstance(value, bytes) and key == "comment":
-            value = value.decode("utf-8", "replace")
+            value = value[:MAX_CHARACTERS].decode("utf-8", "replace")
         if not isinstance(value, str) or key == "XML:com.adobe.xmp":
             continue
-        text = f"{key}: {value}"
+        text = f"{key}: {value[:MAX_CHARACTERS]}"
         if key in _SETTINGS:
             yield Evidence(
                 "generator",
@@ -127,7 +162,7 @@ def _from_texts(image: Image.Image):
             yield Evidence("software", f"The file names the program “{_short(value, 80)}”.")
 
 
-def _from_exif(image: Image.Image):
+def _from_exif(image: Image.Image) -> Iterator[Evidence]:
     exif = image.getexif()
     details = exif.get_ifd(ExifTags.IFD.Exif)
     comment = details.get(ExifTags.Base.UserComment, b"")
@@ -136,14 +171,15 @@ def _from_exif(image: Image.Image):
         "ImageDescription": exif.get(ExifTags.Base.ImageDescription),
         "Artist": exif.get(ExifTags.Base.Artist),
         # Its first eight bytes name the encoding; the words are legible without it.
-        "UserComment": comment[8:].replace(b"\0", b"").decode("utf-8", "replace")
+        "UserComment": comment[8:MAX_CHARACTERS].replace(b"\0", b"").decode("utf-8", "replace")
         if isinstance(comment, bytes)
         else comment,
     }
     for key, value in values.items():
-        text = f"{key}: {value}"
         if not isinstance(value, str) or not value.strip():
             continue
+        value = value[:MAX_CHARACTERS]
+        text = f"{key}: {value}"
         settings = key == "UserComment" and "Steps: " in value and "Sampler" in value
         if settings or _GENERATORS.search(text):
             yield Evidence("generator", "The file names an image generator.", _short(text))
@@ -155,9 +191,10 @@ def _from_exif(image: Image.Image):
         yield Evidence("camera", f"The file names the camera “{words}”.")
 
 
-def _from_xmp(image: Image.Image):
+def _from_xmp(image: Image.Image) -> Iterator[Evidence]:
     """Search the XMP packet with patterns: no XML parser ever sees it."""
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    packet = packet[:MAX_XMP_BYTES]
     packet = packet.encode() if isinstance(packet, str) else packet
     for match in dict.fromkeys(_XMP_SOURCE_TYPE.findall(packet)):
         name = match.decode("ascii", "replace")
@@ -170,7 +207,7 @@ def _from_xmp(image: Image.Image):
             yield Evidence("software", f"The file names the program “{_short(tool, 80)}”.")
 
 
-def _content_credentials(data: bytes, mime: str):
+def _content_credentials(data: bytes, mime: str) -> Iterator[Evidence]:
     if b"c2pa" not in data or b"jumb" not in data:
         return
     if find_spec("c2pa") is None:
@@ -199,7 +236,7 @@ def _content_credentials(data: bytes, mime: str):
         yield from _manifest(manifest, report.get("validation_state", "Invalid"))
 
 
-def _manifest(manifest: dict, state: str):
+def _manifest(manifest: dict, state: str) -> Iterator[Evidence]:
     signer = _short(str(manifest.get("signature_info", {}).get("issuer") or "somebody unnamed"), 80)
     makers = manifest.get("claim_generator_info") or [{}]
     maker = _short(str(makers[0].get("name") or manifest.get("claim_generator") or ""), 80)
@@ -236,5 +273,6 @@ def _meaning(source_type: str) -> str:
 
 def _short(text: str, length: int = 200) -> str:
     """Return text on one line, without control characters, cut to a length."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    start = text[: 10 * length]  # of megabytes, too, no more than that is looked at
+    words = " ".join("".join(c if c.isprintable() else " " for c in start).split())
     return words if len(words) <= length else f"{words[: length - 1]}…"

@@ -11,7 +11,7 @@ from PIL import Image
 from werkzeug.http import parse_options_header
 
 from deepfake_lab import images
-from deepfake_lab.web import limits
+from deepfake_lab.web import limits, screening
 from deepfake_lab.web.problems import Problem
 
 
@@ -69,14 +69,16 @@ def check_photo(data: bytes) -> int:
         How many pixels the photo has.
 
     Raises:
-        Problem: too large, not an image, or more pixels than :data:`limits.MAX_PIXELS`.
+        Problem: too large, not an image, more pixels than :data:`limits.MAX_PIXELS`, or built to
+            keep a decoder busy.
     """
     if len(data) > limits.MAX_FILE_BYTES:
         raise Problem("too_large")
+    scans = screening.screen(data)
     try:
         with Image.open(io.BytesIO(data), formats=images.formats()) as image:
             width, height = image.size
-            form = image.format
+            exif = image.info.get("exif") or b""
     except Image.UnidentifiedImageError as error:
         raise Problem("not_an_image", _NOT_AN_IMAGE) from error
     except Image.DecompressionBombError as error:
@@ -87,26 +89,16 @@ def check_photo(data: bytes) -> int:
         raise Problem("too_many_pixels", f"{width} x {height} pixels: {_TOO_MANY_PIXELS}")
     if min(width, height) < images.MIN_SIDE:
         raise Problem("too_small", f"{width} x {height} pixels are too few to judge.")
-    if form == "JPEG" and width * height * jpeg_scans(data) > limits.MAX_SCANNED_PIXELS:
+    if width * height * scans > limits.MAX_SCANNED_PIXELS:
         raise Problem("too_many_pixels", _TOO_MANY_SCANS)
+    screening.screen_exif(exif)  # where the header alone did not show it: WebP, AVIF, HEIC
     return width * height
 
 
-def jpeg_scans(data: bytes) -> int:
-    """Return how many times the pixels of a JPEG are gone over when it is decoded."""
-    scans, position = 0, 2
-    while found := _JPEG_MARKER.search(data, position):
-        marker, position = found[0][1], found.end()
-        if marker == 0xD9:  # end of image: what follows (a phone's film, say) is not decoded
-            break
-        scans += marker == 0xDA
-        if marker not in (0x01, 0xD8):  # all others begin with their length
-            position += max(2, int.from_bytes(data[position : position + 2]))
-    return scans
-
-
-# Between the scans, 0xff is followed by 0 (data) or by a restart marker.
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+#: What people may send, in their words.
+FORMATS = "JPEG, PNG, WebP, AVIF, GIF or TIFF"
+if "HEIF" in images.formats():
+    FORMATS = FORMATS.replace("AVIF", "AVIF, HEIC")
 
 #: Most parts of a form, and most bytes of the header of one.
 MAX_PARTS = 4 * limits.MAX_FILES
@@ -115,9 +107,7 @@ MAX_PART_HEADER = 8192
 _DISPOSITION = re.compile(r"content-disposition\s*:", re.IGNORECASE)
 
 DAMAGED = "This image file is damaged or cut off: save or download it again."
-_NOT_AN_IMAGE = (
-    "This is not an image that can be read here: use JPEG, PNG, WebP, AVIF, GIF or TIFF."
-)
+_NOT_AN_IMAGE = f"This is not an image that can be read here: use {FORMATS}."
 _TOO_MANY_PIXELS = (
     f"A photo may have {limits.MAX_PIXELS // 1_000_000} megapixels at most: scale it down."
 )

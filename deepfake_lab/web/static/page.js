@@ -12,21 +12,20 @@ const maxBytes = Number(form.dataset.maxBytes);
 const maxFiles = Number(form.dataset.maxFiles);
 const queue = [];
 let working = false;
+let remark = ""; // on the last photos chosen, said with everything that follows
 
 document.documentElement.classList.add("script");
 input.required = false;
 
 input.addEventListener("change", () => {
-  take(input.files);
+  take(input.files, "");
   input.value = ""; // the same file may be chosen again
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData.files.length) {
-    event.preventDefault();
-    take(event.clipboardData.files);
-  }
+  event.preventDefault(); // there is no field for text here
+  take(event.clipboardData.files, "There is no picture in the clipboard.");
 });
 
 let inside = 0; // entering a child fires before leaving its parent
@@ -45,7 +44,7 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   inside = 0;
   form.classList.remove("over");
-  take(event.dataTransfer.files);
+  take(event.dataTransfer.files, "That is no file. Save the picture first, then drop it here.");
 });
 
 for (const link of document.querySelectorAll(".gallery a")) {
@@ -57,10 +56,12 @@ for (const link of document.querySelectorAll(".gallery a")) {
   });
 }
 
-function take(files) {
+function take(files, ifNone) {
   const photos = [...files];
+  remark = "";
+  if (!photos.length) return say(ifNone);
   if (photos.length > maxFiles) {
-    say(`Only the first ${maxFiles} of ${photos.length} photos are judged.`);
+    remark = `Only the first ${maxFiles} of ${photos.length} photos are judged. `;
     photos.length = maxFiles;
   }
   for (const file of photos) {
@@ -83,13 +84,13 @@ async function work() {
   while (queue.length) {
     const job = queue.shift();
     working = job.card;
+    say(many.length ? `${many.length} judged, ${queue.length + 1} to go.` : "Judging …");
     many.push(await judge(job));
-    if (queue.length) say(`${many.length} judged, ${queue.length} to go.`);
   }
   working = false;
   say(many.length === 1 ? "" : `${many.length} photos judged.`);
   if (many.length && many[0].isConnected) {
-    many[0].scrollIntoView({ block: "start", behavior: "smooth" });
+    many[0].scrollIntoView({ block: "start" }); // smoothly or not: see the sheet
     many[0].querySelector("h2").focus({ preventScroll: true });
   }
 }
@@ -201,5 +202,5 @@ function note(job, text) {
 }
 
 function say(text) {
-  status.textContent = text;
+  status.textContent = remark + text;
 }

@@ -1,0 +1,108 @@
+"""Keep the best weights of a training, its history, and a state to go on from after a kill."""
+
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from deepfake_lab.errors import UserError
+
+
+class Keeper(keras.callbacks.Callback):
+    """Remembers the epoch with the lowest validation loss and gives its weights back at the end.
+
+    With a file it writes the whole state there (weights, optimiser, random generators, history)
+    when an epoch begins and when the training ends, and takes up what it finds there.
+    """
+
+    def __init__(
+        self, model: keras.Model, settings: dict | None = None, file: str | Path | None = None
+    ):
+        """Take up an interrupted training, if there is one.
+
+        Args:
+            model: compiled.
+            settings: what must be the same for a training to be gone on with.
+            file: of the checkpoint; None to keep the state in memory only.
+
+        Raises:
+            UserError: the file holds another training.
+        """
+        super().__init__()
+        self._settings = json.loads(json.dumps(settings or {}))
+        self._file = Path(file) if file else None
+        self._rows: list[dict] = []
+        self._best: list[np.ndarray] = []
+        self._best_loss = np.inf
+        if self._file and self._file.is_file():
+            self._resume(model)
+
+    @property
+    def epochs_done(self) -> int:
+        """Return how many epochs have been trained, those before an interruption included."""
+        return len(self._rows)
+
+    def history(self) -> pd.DataFrame:
+        """Return one row an epoch: ``epoch`` and what Keras measured."""
+        frame = pd.DataFrame(self._rows)
+        frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
+        return frame.drop(columns="learning_rate", errors="ignore")
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Write the state of the epochs so far."""
+        # Here, not at the end of the epoch before: a moving average has now given the weights back.
+        if epoch:
+            self._write()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Note what was measured, and the weights if they are the best so far."""
+        self._rows.append({key: float(value) for key, value in logs.items()})
+        # A loss that is no number never wins; the first epoch always does.
+        if not self._best or logs["val_loss"] < self._best_loss:
+            self._best_loss = float(logs["val_loss"])
+            self._best = self.model.get_weights()
+
+    def on_train_end(self, logs=None):
+        """Give the best weights back."""
+        self.restore_best(self.model)
+        self._write()
+
+    def restore_best(self, model: keras.Model) -> None:
+        """Give a model the weights of the best epoch."""
+        model.set_weights(self._best)
+
+    def _write(self) -> None:
+        if self._file is None:
+            return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        note = {"settings": self._settings, "history": self._rows, "best_loss": self._best_loss}
+        arrays = {f"state{i}": v for i, v in enumerate(map(np.asarray, _state(self.model)))}
+        arrays |= {f"best{i}": weights for i, weights in enumerate(self._best)}
+        part = self._file.with_suffix(".part")
+        with part.open("wb") as stream:
+            np.savez(stream, note=np.array(json.dumps(note)), **arrays)
+        os.replace(part, self._file)
+
+    def _resume(self, model: keras.Model) -> None:
+        with np.load(self._file) as saved:
+            note = json.loads(str(saved["note"]))
+            if note["settings"] != self._settings:
+                raise UserError(
+                    f"{self._file} holds a training with other settings: repeat those settings to "
+                    "go on, or delete the file to begin anew."
+                )
+            self._rows, self._best_loss = note["history"], note["best_loss"]
+            for i, variable in enumerate(_state(model)):
+                variable.assign(saved[f"state{i}"])
+            self._best = [saved[f"best{i}"] for i in range(len(model.get_weights()))]
+
+
+def _state(model: keras.Model) -> list:
+    """Return all that changes in training: weights, random generators, optimiser."""
+    model.optimizer.build(model.trainable_variables)
+    measured = {id(variable) for variable in model.metrics_variables}  # begin anew every epoch
+    lasting = [variable for variable in model.variables if id(variable) not in measured]
+    return [*lasting, *model.optimizer.variables]

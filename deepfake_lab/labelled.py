@@ -1,0 +1,137 @@
+"""The labelled photos of several data sets, to be asked about together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from deepfake_lab import paths
+from deepfake_lab.datasets import Dataset, limit_photos, read_dataset
+from deepfake_lab.errors import UserError
+from deepfake_lab.folders import scan
+from deepfake_lab.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.sources import dataset_name, with_origin
+
+#: With fewer photos of a label than this, a data set is taken as it is when all of it is wanted.
+_FEW = 20
+
+
+@dataclass(frozen=True)
+class Photos:
+    """The photos of one split of several data sets.
+
+    Attributes:
+        manifest: their rows, with the columns ``data, source, family`` filled.
+        data: one record a data set: ``name, layout, fingerprint, real, fake``.
+        split: which split was wanted.
+        notes: what was decided while reading, one sentence each.
+    """
+
+    manifest: pd.DataFrame
+    data: tuple[dict, ...]
+    split: str
+    notes: tuple[str, ...]
+
+
+def available(names: Sequence[str]) -> list[str]:
+    """Return those of the data sets that are on this machine, each folder once."""
+    there: dict[Path, str] = {}
+    for name in names:
+        try:
+            there.setdefault(paths.data_folder(name), name)
+        except UserError:
+            continue  # not there, which is what was asked
+    return list(there.values())
+
+
+def gather(
+    folders: Sequence[str | Path] | str | Path,
+    split: str = "test",
+    *,
+    max_photos: int = 0,
+    seed: int = 0,
+) -> Photos:
+    """Read one split of several data sets.
+
+    Arguments and errors as :func:`deepfake_lab.assess.assess`.
+    """
+    if split not in (*SPLITS, "all"):
+        raise UserError(f"Unknown split '{split}'; known: {', '.join(SPLITS)}, all.")
+    if max_photos < 0:
+        raise UserError(f"max_photos={max_photos}: give a number above zero, or 0 for all.")
+    wanted = [folders] if isinstance(folders, str | Path) else list(folders)
+    roots = [paths.data_folder(folder) for folder in wanted]
+    if not roots or len(set(roots)) < len(roots):
+        raise UserError("Give one or more data sets, each of them once.")
+    manifests, records, notes = [], [], []
+    for root in roots:
+        data = _read(root, split, seed)
+        name = _free_name(data, {record["name"] for record in records})
+        rows = data.manifest
+        if split != "all":
+            there = [known for known in SPLITS if (rows["split"] == known).any()]
+            rows = rows[rows["split"] == split]
+            if rows.empty:
+                raise UserError(
+                    f"{root} has no photos in the split '{split}'; it has: {', '.join(there)}."
+                )
+        if max_photos and len(rows) > max_photos:
+            everything = len(rows)
+            # It counts by label, so that one label alone is asked for twice as many.
+            labels = rows["label"].nunique()
+            rows = limit_photos(rows.assign(split=split), max_photos * 2 // labels, seed)
+            notes.append(f"{name}: {len(rows):,} of {everything:,} photos, drawn at random.")
+        notes += [f"{name}: {note}." for note in data.notes]
+        labels = rows["label"].value_counts()
+        records.append({
+            "name": name, "layout": data.layout, "fingerprint": data.fingerprint(),
+            "real": int(labels.get("real", 0)), "fake": int(labels.get("fake", 0)),
+        })  # fmt: skip
+        rows = with_origin(rows, name)
+        manifests.append(rows.assign(**{
+            column: name + "/" + rows[column].astype(str) for column in ("file", "group")
+        }))  # fmt: skip
+    manifest = pd.concat(manifests, ignore_index=True)
+    return Photos(manifest, tuple(records), split, tuple(notes))
+
+
+def _read(root: Path, split: str, seed: int) -> Dataset:
+    """Read a data set; one that is too small or has one label only, without making splits."""
+    listing = scan(root)
+    if listing.images:
+        layout = detect(listing)
+        reading = LAYOUTS[layout](listing)
+        counts = reading.frame["label"].value_counts()
+        unsplit = bool(reading.frame["split"].isna().all())
+        if len(counts) == 1 or (split == "all" and unsplit and counts.min() < _FEW):
+            return _as_it_is(root, layout, reading.frame, split if unsplit else "")
+    return read_dataset(root, seed=seed)
+
+
+def _as_it_is(root: Path, layout: str, frame: pd.DataFrame, split: str) -> Dataset:
+    """Return a data set without a look at its files; `split`, where given, is that of all."""
+    frame = frame.reset_index(drop=True)
+    frame["path"] = [str(root / file) for file in frame["file"]]
+    frame["group"] = frame["group"].fillna(frame["file"]) if "group" in frame else frame["file"]
+    frame["fingerprint"] = [str(Path(path).stat().st_size) for path in frame["path"]]
+    notes = []
+    if frame["label"].nunique() == 1:
+        only, other = frame["label"].iloc[0], {"real": "fake", "fake": "real"}
+        rate = "false alarms" if only == "real" else "misses"
+        notes.append(
+            f"it has no {other[only]} photos: {rate} at the threshold can be told, but neither AUC "
+            "nor calibration"
+        )
+    if split:
+        frame["split"] = split
+        notes.append("it has no splits: all of it is taken")
+    problems = pd.DataFrame(columns=["file", "problem", "kind"], dtype=str)
+    return Dataset(root, layout, frame, problems, tuple(notes))
+
+
+def _free_name(data: Dataset, taken: set[str]) -> str:
+    """Return what to call a data set: two folders of the same name are told apart by a number."""
+    name = dataset_name(data.layout, data.folder.name)
+    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
+    return name if name not in taken else next(n for n in numbered if n not in taken)

@@ -1,0 +1,90 @@
+"""An assessment into the run folder of its detector: tables, metrics, model card."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from deepfake_lab.appendix import about, table_records, write_json, write_tables
+from deepfake_lab.card import write_card
+from deepfake_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from deepfake_lab.assess import Assessment
+
+
+def record(folder: str | Path, found: "Assessment", baseline: "Assessment | None" = None) -> Path:
+    """Keep an assessment in a run folder and write its model card anew.
+
+    Beside the models lie then ``families.csv``, ``sources.csv`` and the other tables, and
+    ``baseline.csv``; ``metrics.json`` keeps ``test`` as it is and gets the same in short
+    (``assessment, families, sources, same_source, coverage, degradations``). The model card also
+    shows ``leave_one_out.csv`` (``left_out, kind, auc, low, high, photos``) and ``ablation.csv``
+    (any columns) where they lie in the folder.
+
+    Args:
+        folder: the run folder.
+        found: an assessment of its detector.
+        baseline: an assessment of another detector on the same photos, to stand beside it.
+
+    Raises:
+        UserError: the assessment is of another detector.
+    """
+    folder = Path(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config["sha256"] != found.detector.config["sha256"]:
+        raise UserError(
+            f"{folder} holds other weights than the detector that was assessed: assess it again."
+        )
+    write_tables(found.tables, folder)
+    if baseline is not None:
+        beside = baseline.tables["families"].assign(detector=baseline.detector.name)
+        beside.to_csv(folder / "baseline.csv", index=False, float_format="%.6g")
+    file = folder / "metrics.json"
+    metrics = json.loads(file.read_text(encoding="utf-8"))
+    metrics = {"test": metrics["test"], "assessment": about(found)}
+    metrics |= table_records(_in_short(found.tables))
+    # Through a neighbour: who answers at this moment must never read half a file.
+    write_json(file.with_suffix(".new"), metrics)
+    os.replace(file.with_suffix(".new"), file)
+    return rewrite_card(folder)
+
+
+def with_baseline(folder: str | Path) -> pd.DataFrame:
+    """Return what a run folder keeps of each kind of fake, its baseline's rows first.
+
+    Returns:
+        Columns as :func:`deepfake_lab.breakdown.family_table`, and ``detector``; empty where
+        the run folder keeps no assessment.
+    """
+    folder = Path(folder)
+    kept = []
+    if (folder / "baseline.csv").is_file():
+        kept.append(pd.read_csv(folder / "baseline.csv"))
+    if (folder / "families.csv").is_file():
+        kept.append(pd.read_csv(folder / "families.csv").assign(detector=folder.name))
+    return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
+
+
+def rewrite_card(folder: str | Path) -> Path:
+    """Write the model card of a run folder anew from the files in it, and return its path."""
+    folder = Path(folder)
+    config, metrics = (
+        json.loads((folder / name).read_text(encoding="utf-8"))
+        for name in ("config.json", "metrics.json")
+    )
+    write_card(folder / "README.md", config, metrics)
+    return folder / "README.md"
+
+
+def _in_short(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the tables without curves and without rows that only a figure needs."""
+    short = {name: tables[name] for name in ("families", "sources", "same_source")}
+    short["coverage"] = tables["coverage"][tables["coverage"]["shipped"].astype(bool)]
+    damaged = tables.get("degradations", pd.DataFrame())
+    if len(damaged):
+        whole = damaged["family"].isin(["macro", "all"]) & (damaged["data"] != "all")
+        short["degradations"] = damaged[whole]
+    return short

@@ -1,0 +1,114 @@
+"""Errors by subgroup, as far as file names tell: who is in a photo, how a fake was made.
+
+Names are all there is: no attribute is guessed from a face. What the names of a source mean was
+stated by its makers; for every other source nothing is known, and :data:`UNTOLD` says so.
+"""
+
+import re
+from collections.abc import Callable
+
+import pandas as pd
+
+from deepfake_lab.bootstrap import share_of
+from deepfake_lab.breakdown import prepared
+from deepfake_lab.degradations import with_interval
+
+#: Fewer photos than this make a row that says little; it is shown, but no conclusion drawn.
+ENOUGH = 30
+
+_AGES = ((0, "0 to 12"), (13, "13 to 19"), (20, "20 to 39"), (40, "40 to 59"), (60, "60 and over"))
+_GENDERS = ("male", "female")
+_ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
+_PARTS = ("left eye", "right eye", "nose", "mouth")
+_GENERATORS = {"FLUX1_schnell": "FLUX.1 schnell", "SDXL": "SDXL"}
+
+#: What the names of each source are, and whose word that is.
+MEANING = {
+    "utkface": "age, gender and ethnicity as in UTKFace's file names; its makers had an algorithm "
+    "estimate them and people check. Real photos only: these are false alarms.",
+    "ciplab": "difficulty and replaced parts as in the set's file names. Fakes only: these are "
+    "misses.",
+    "generated_photos": "gender and ethnicity that the file names give to faces of nobody. Fakes "
+    "only: these are misses.",
+    "sfhq_t2i": "the generator, as in the file names. Fakes only: these are misses.",
+}
+
+#: What no name tells.
+UNTOLD = (
+    "Nothing is known of age, gender, skin or origin in the other sources, so that differences "
+    "between people among them cannot be told. No source has real and fake photos with such "
+    "attributes, so that AUC by subgroup cannot be told either, only errors at the threshold. "
+    "Attributes were not crossed with one another: the groups would be too small."
+)
+
+
+def of_utkface(stem: str) -> dict[str, str]:
+    """Return age band, gender and ethnicity: ``[age]_[gender]_[ethnicity]_[time].jpg.chip``.
+
+    Source: the labels as the authors of UTKFace (Zhang et al., CVPR 2017) describe them.
+    """
+    match = re.match(r"(\d{1,3})_([01])_([0-4])_\d", stem)
+    if match is None:
+        return {}
+    age, gender, ethnicity = map(int, match.groups())
+    band = [name for start, name in _AGES if age >= start][-1]
+    return {"age": band, "gender": _GENDERS[gender], "ethnicity": _ETHNICITIES[ethnicity]}
+
+
+def of_ciplab(stem: str) -> dict[str, str]:
+    """Return difficulty, how many parts were replaced, and which: ``easy_12_1010``."""
+    match = re.search(r"(easy|mid|hard)_\d+_([01]{4})$", stem)
+    if match is None:
+        return {}
+    flags = [flag == "1" for flag in match.group(2)]
+    found = {"difficulty": match.group(1), "parts replaced": str(sum(flags))}
+    return found | {f"{part} replaced": "yes" if on else "no" for part, on in zip(_PARTS, flags)}
+
+
+def of_generated_photos(stem: str) -> dict[str, str]:
+    """Return gender and ethnicity: ``female__asian__<id>``."""
+    match = re.match(r"(female|male)__([a-z]+)__", stem)
+    return {"gender": match.group(1), "ethnicity": match.group(2)} if match else {}
+
+
+def of_sfhq_t2i(stem: str) -> dict[str, str]:
+    """Return the generator: ``SDXL_0000803``."""
+    name = re.sub(r"_\d+$", "", stem)
+    return {"generator": _GENERATORS[name]} if name in _GENERATORS else {}
+
+
+#: (source, label) -> what a file's name without its ending tells.
+READERS: dict[tuple[str, str], Callable[[str], dict[str, str]]] = {
+    ("utkface", "real"): of_utkface,
+    ("ciplab", "fake"): of_ciplab,
+    ("generated_photos", "fake"): of_generated_photos,
+    ("sfhq_t2i", "fake"): of_sfhq_t2i,
+}
+
+
+def subgroup_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Say how often each subgroup is judged wrongly at the detector's threshold.
+
+    Returns:
+        A row per source, attribute and subgroup: ``data, source, label, attribute, subgroup,
+        photos``, ``wrong`` (with ``_low`` and ``_high``), ``mean_p_fake``, and ``overall``, the
+        error of the whole source beside it. Empty where no name tells anything.
+    """
+    rows = prepared(predictions)
+    table = []
+    for (data, source, label), part in rows.groupby(["data", "source", "label"], sort=False):
+        reader = READERS.get((str(source), str(label)))
+        if reader is None:
+            continue
+        wrong = part["verdict"].str.lower() != part["label"]
+        stems = part["file"].str.split("/").str[-1].str.rsplit(".", n=1).str[0]
+        told = pd.DataFrame([reader(stem) for stem in stems], index=part.index)
+        for attribute in told:
+            for subgroup, index in sorted(told.groupby(attribute).groups.items()):
+                row = {"data": data, "source": source, "label": label}
+                row |= {"attribute": attribute, "subgroup": subgroup, "photos": len(index)}
+                share = share_of(wrong[index], part.loc[index, "group"])
+                row |= with_interval("wrong", *share.values())
+                row |= {"mean_p_fake": part.loc[index, "p_fake"].mean(), "overall": wrong.mean()}
+                table.append(row)
+    return pd.DataFrame(table)

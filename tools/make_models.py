@@ -1,0 +1,212 @@
+"""Train the two detectors that the project ships, and measure what leaving a source out costs.
+
+    make models                       both detectors, from your data folder (DEEPFAKE_LAB_DATA)
+    python tools/make_models.py train efficientnet --seed 1 --name efficientnet_seed1
+    python tools/make_models.py leave-out efficientnet
+    python tools/make_models.py measure efficientnet
+
+The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it) and `faces/`
+(a manifest.csv with several sources of photos and of fakes); the sample set joins them. A training
+that is interrupted goes on after its last whole epoch when the same command is given again.
+"""
+
+import argparse
+import os
+import sys
+from dataclasses import replace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pandas as pd
+
+from deepfake_lab import batches, evaluation, models, paths, training
+from deepfake_lab.assess import assess
+from deepfake_lab.datasets import Dataset, join, read_dataset
+from deepfake_lab.detector import Detector
+from deepfake_lab.errors import UserError
+from deepfake_lab.record import record
+
+DATA = ("140k", "faces", "sample")
+
+#: What an epoch draws. Within a resolution and framing, real and fake weigh about the same: sharp
+#: portraits (140k, ciplab, generators) on both sides, small and soft crops (celeba, utkface, dfdc)
+#: on both sides. The forgeries come on top, from all real sources.
+EVEN = {
+    "real/140k": 24, "real/ciplab": 24, "real/celeba": 16, "real/utkface": 14, "real/dfdc": 24,
+    "real/caltech101": 4,
+    "fake/140k": 15, "fake/stylegan2": 7, "fake/generated_photos": 7, "fake/mobilestylegan": 3,
+    "fake/stable_diffusion_21": 8, "fake/sfhq_t2i": 10, "fake/dfdc": 24, "fake/ciplab": 12,
+    "fake/self_blended": 1, "fake/face_swap": 1,
+}  # fmt: skip
+
+#: The same with more of what validation photos showed to be learned last: StyleGAN's traces and
+#: retouched parts, less of the studio portraits that are told at a glance.
+HARD = {
+    "real/140k": 34, "real/ciplab": 22, "real/celeba": 12, "real/utkface": 10, "real/dfdc": 20,
+    "real/caltech101": 3,
+    "fake/140k": 34, "fake/stylegan2": 6, "fake/generated_photos": 4, "fake/mobilestylegan": 3,
+    "fake/stable_diffusion_21": 6, "fake/sfhq_t2i": 8, "fake/dfdc": 20, "fake/ciplab": 16,
+    "fake/self_blended": 1, "fake/face_swap": 1,
+}  # fmt: skip
+
+#: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
+#: another `draw` makes two stages with the same mix see different pictures.
+RECIPES = {
+    "cnn": {
+        "model": "cnn", "image_size": 224, "dropout": 0.5, "stages": [
+            {"epochs": 20, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
+             "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99},
+        ],
+    },
+    "efficientnet": {
+        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3, "stages": [
+            {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
+             "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
+            {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
+             "augment": "mixed", "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99},
+            {"epochs": 7, "photos": 4800, "learning_rate": 5e-4, "augment": "mixed",
+             "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99, "draw": 1},
+        ],
+    },
+}  # fmt: skip
+
+#: Share of any source's real validation photos that may be called fake.
+MAX_FALSE_ALARMS = 0.08
+
+#: Leaving out asks what a source teaches about the others: a shorter training answers that, too.
+LEAVE_OUT = {
+    "epochs": 3, "photos": 2400, "learning_rate": 1e-3, "augment": "mixed", "shares": HARD,
+    "forged": 0.12, "warmup": 0.1, "average": 0.98,
+}  # fmt: skip
+
+
+def main() -> int:
+    """Run the command and return its exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    train = commands.add_parser("train", help="train a detector and write its run folder")
+    train.add_argument("recipe", choices=RECIPES)
+    train.add_argument("--name", help="of the run folder; by default the recipe's")
+    train.add_argument("--seed", type=int, default=0)
+    train.set_defaults(command=_train)
+    leave_out = commands.add_parser("leave-out", help="train without each source of fakes in turn")
+    leave_out.add_argument("recipe", choices=RECIPES)
+    leave_out.set_defaults(command=_leave_out)
+    measure = commands.add_parser(
+        "measure", help="ask a detector about the test photos; tables and card into its run folder"
+    )
+    measure.add_argument("name")
+    measure.add_argument("--baseline", help="another detector, to stand beside it in the card")
+    measure.set_defaults(command=_measure)
+    options = parser.parse_args()
+    try:
+        options.command(options)
+    except UserError as error:
+        print(f"make_models: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _read() -> Dataset:
+    return join([read_dataset(name) for name in DATA])
+
+
+def _fit(recipe: dict, train: batches.Split, valid: batches.Split, seed: int, run: str):
+    """Train one model, stage after stage; return it with its history."""
+    model = models.build_model(
+        recipe["model"], recipe["image_size"], dropout=recipe["dropout"], seed=seed
+    )
+    present = set(train.manifest["label"] + "/" + train.manifest["source"])
+    histories = []
+    for number, stage in enumerate(recipe["stages"], start=1):
+        settings = dict(stage)
+        shares = {key: float(share) for key, share in settings.pop("shares").items()}
+        mix = batches.Mix(
+            settings.pop("photos"), {key: shares[key] for key in shares if key in present},
+            settings.pop("forged"),
+        )  # fmt: skip
+        checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
+        history = training.fit(
+            model, train, valid, mix=mix, seed=seed + 1000 * settings.pop("draw", 0),
+            checkpoint=checkpoint, **settings,
+        )
+        histories.append(history.assign(stage=number))
+    return model, pd.concat(histories, ignore_index=True)
+
+
+def _train(options: argparse.Namespace) -> None:
+    recipe, name = RECIPES[options.recipe], options.name or options.recipe
+    data = _read()
+    splits = batches.load_splits(data.manifest, recipe["image_size"])
+    run = f"{name}-seed{options.seed}"
+    model, history = _fit(recipe, splits["train"], splits["valid"], options.seed, run)
+    training.save_run(
+        name, model, data, splits, history,
+        framing="face", recipe=recipe, seed=options.seed,
+        max_false_alarms=MAX_FALSE_ALARMS, ship=True,
+    )  # fmt: skip
+
+
+def _measure(options: argparse.Namespace) -> None:
+    detector = Detector.load(options.name)
+    found = assess(detector, DATA, degrade=True)
+    baseline = options.baseline and assess(Detector.load(options.baseline), DATA)
+    record(detector.folder, found, baseline or None)
+    print(found.summary())
+
+
+def _leave_out(options: argparse.Namespace) -> None:
+    recipe = RECIPES[options.recipe] | {"stages": [LEAVE_OUT]}
+    table = paths.model_folder(options.recipe) / "leave_one_out.csv"
+    splits = batches.load_splits(_read().manifest, recipe["image_size"])
+    rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
+    done = {(row["kind"], row["left_out"]) for row in rows}
+    for kind, name in _to_leave_out(splits["test"].manifest):
+        if (kind, name) in done:
+            continue
+        print(f"without the {kind} {name}", flush=True)
+        train, valid = (_without(splits[split], kind, name) for split in ("train", "valid"))
+        model, _ = _fit(recipe, train, valid, 0, f"without-{name}")
+        rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
+        pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
+
+
+def _to_leave_out(manifest: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return (kind, name): every source of fakes, and every family that has several."""
+    fakes = manifest[(manifest["label"] == "fake") & (manifest["data"] != "sample")]
+    sources = fakes.groupby("family")["source"].unique()
+    several = [("family", family) for family, names in sources.items() if len(names) > 1]
+    return [("source", source) for names in sources for source in names] + several
+
+
+def _without(split: batches.Split, kind: str, name: str) -> batches.Split:
+    """Return the split without the fakes of a source or family; the real photos all stay."""
+    keep = ~_fakes_of(split, kind, name)
+    return replace(
+        split, manifest=split.manifest[keep].reset_index(drop=True),
+        frames=split.frames[keep], keypoints=split.keypoints[keep],
+    )  # fmt: skip
+
+
+def _auc(model, split: batches.Split, kind: str, name: str) -> dict:
+    """Return the AUC of the fakes that were left out against all real photos, with interval."""
+    chosen = _fakes_of(split, kind, name) | (split.labels == 0)
+    logits = np.concatenate([
+        model.predict_on_batch(split.centered(start, start + 64).astype(np.float32))[:, 0]
+        for start in range(0, len(split.manifest), 64)
+    ])  # fmt: skip
+    answers = split.manifest.assign(
+        p_fake=1 / (1 + np.exp(-logits.astype(float))), verdict=np.where(logits > 0, "FAKE", "REAL")
+    )[chosen]
+    auc = evaluation.evaluate(answers, metrics=("roc_auc",))["metrics"]["roc_auc"]
+    photos = int(_fakes_of(split, kind, name).sum())
+    return {"auc": auc["value"], "low": auc["low"], "high": auc["high"], "photos": photos}
+
+
+def _fakes_of(split: batches.Split, kind: str, name: str) -> np.ndarray:
+    return ((split.manifest["label"] == "fake") & (split.manifest[kind] == name)).to_numpy()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
