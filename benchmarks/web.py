@@ -32,6 +32,9 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detector import Detector
 
+#: Answers before the first one that is timed: a server is asked for longer than its first second.
+WARM_UP = 20
+
 BOUNDARY = "3d1f0a6c5b"
 SAMPLE = paths.project() / "data" / "sample"
 
@@ -148,7 +151,7 @@ def measure_latency(port: int, detector: Detector, asks: int = 100) -> dict:
     body, headers = form(("a.jpg", data))
     client = Client(port)
     times: dict[str, list[float]] = {"detector": [], "/api/predict": [], "/answer": []}
-    for i in range(asks + 5):
+    for i in range(asks + WARM_UP):
         for name in times:
             time.sleep(0.03)  # until the threads of the one before have stopped spinning
             start = time.perf_counter()
@@ -156,7 +159,7 @@ def measure_latency(port: int, detector: Detector, asks: int = 100) -> dict:
                 detector.predict(data)
             else:
                 assert client.ask(body, headers, name)[0] == 200
-            if i >= 5:
+            if i >= WARM_UP:
                 times[name].append(1000 * (time.perf_counter() - start))
     medians = {name: round(median(values), 1) for name, values in times.items()}
     return {

@@ -32,8 +32,8 @@ def test_all_cores_or_one_the_graph_gives_the_same_bits(run_folder):
     graph = Graph((run_folder / "model.tflite").read_bytes())
     pictures = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
     alone = [graph.run(picture)["logit"].item() for picture in pictures]
-    shared = [graph.run(picture, alone=False)["logit"].item() for picture in pictures]
-    assert alone == shared and len(set(alone)) == 5
+    together = [graph.run(picture, alone=False)["logit"].item() for picture in pictures]
+    assert alone == together and len(set(alone)) == 5
 
 
 def test_a_later_picture_does_not_change_an_earlier_answer(run_folder):

@@ -528,7 +528,7 @@ def test_large_uploads_leave_no_memory_behind(run_folder):
         before, large = memory().rss, photo() + bytes(17_000_000)
         for _ in range(20):
             assert send(port, ("a.jpg", large))[0] == 200
-        assert (memory().rss - before) / 1e6 < 100  # 400 and more, were it not given back
+        assert (memory().rss - before) / 1e6 < 200  # 600, were it not given back
     finally:
         process.terminate()
         process.communicate(timeout=20)

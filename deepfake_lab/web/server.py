@@ -283,13 +283,14 @@ class Server(TcpWSGIServer):
 def _give_memory_back() -> None:
     """Let the C library return large buffers to the system; by default it keeps them by thread.
 
-    After fifty uploads of 17 MB the process held 1.1 GB without this, 0.15 GB with it.
+    After a hundred uploads of 17 MB the process held 1.1 GB without this, 0.2 GB with it.
 
     Source: mallopt(3) of the GNU C library; elsewhere nothing is done.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(-8, 4)  # M_ARENA_MAX: threads share that many heaps
         libc.mallopt(-3, 8 * 1024 * 1024)  # M_MMAP_THRESHOLD: what is larger never stays
+        libc.mallopt(-1, 32 * 1024 * 1024)  # M_TRIM_THRESHOLD: as much stays, for the next photo
 
 
 def _stop_on_signals(server: Server) -> None:

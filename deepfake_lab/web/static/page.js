@@ -126,6 +126,7 @@ async function ask(job) {
 
 function send(job) {
   return new Promise((resolve, reject) => {
+    note(job, "Sending …");
     const request = new XMLHttpRequest(); // unlike fetch, it tells how far an upload is
     request.open(job.file ? "POST" : "GET", job.url || "/answer");
     request.upload.onprogress = (event) => {
@@ -164,7 +165,7 @@ function pendingCard(job) {
   image.src = job.preview;
   image.onerror = () => image.remove(); // a format that this browser cannot show
   const said = element("div", "head");
-  job.text = element("p", "", "Sending …");
+  job.text = element("p", "", "Waiting for its turn …");
   job.bar = element("progress");
   job.bar.setAttribute("aria-label", `Progress of ${job.name}`);
   said.append(element("p", "name", job.name), job.text, job.bar);
