@@ -1,6 +1,7 @@
 """Keep the best weights of a training, its history, and a state to go on from after a kill."""
 
 import json
+import operator
 import os
 from pathlib import Path
 
@@ -10,16 +11,23 @@ import pandas as pd
 
 from deepfake_lab.errors import UserError
 
+#: What may choose the epoch, and how two of its values compare.
+_BETTER = {"val_loss": operator.lt, "val_auc": operator.gt}
+
 
 class Keeper(keras.callbacks.Callback):
-    """Remembers the epoch with the lowest validation loss and gives its weights back at the end.
+    """Remembers the epoch that did best on validation photos and gives its weights back at the end.
 
     With a file it writes the whole state there (weights, optimiser, random generators, history)
     when an epoch begins and when the training ends, and takes up what it finds there.
     """
 
     def __init__(
-        self, model: keras.Model, settings: dict | None = None, file: str | Path | None = None
+        self,
+        model: keras.Model,
+        settings: dict | None = None,
+        file: str | Path | None = None,
+        keep: str = "val_loss",
     ):
         """Take up an interrupted training, if there is one.
 
@@ -27,16 +35,20 @@ class Keeper(keras.callbacks.Callback):
             model: compiled.
             settings: what must be the same for a training to be gone on with.
             file: of the checkpoint; None to keep the state in memory only.
+            keep: what chooses the epoch, ``val_loss`` (the lowest) or ``val_auc`` (the highest).
 
         Raises:
-            UserError: the file holds another training.
+            UserError: the file holds another training, or an unknown choice.
         """
         super().__init__()
+        if keep not in _BETTER:
+            raise UserError(f"Unknown choice of the epoch '{keep}'; known: {', '.join(_BETTER)}.")
+        self._keep = keep
         self._settings = json.loads(json.dumps(settings or {}))
         self._file = Path(file) if file else None
         self._rows: list[dict] = []
         self._best: list[np.ndarray] = []
-        self._best_loss = np.inf
+        self._best_value = 0.0
         if self._file and self._file.is_file():
             self._resume(model)
 
@@ -60,9 +72,9 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Note what was measured, and the weights if they are the best so far."""
         self._rows.append({key: float(value) for key, value in logs.items()})
-        # A loss that is no number never wins; the first epoch always does.
-        if not self._best or logs["val_loss"] < self._best_loss:
-            self._best_loss = float(logs["val_loss"])
+        # A value that is no number never wins; the first epoch always does.
+        if not self._best or _BETTER[self._keep](logs[self._keep], self._best_value):
+            self._best_value = float(logs[self._keep])
             self._best = self.model.get_weights()
 
     def on_train_end(self, logs=None):
@@ -78,7 +90,7 @@ class Keeper(keras.callbacks.Callback):
         if self._file is None:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        note = {"settings": self._settings, "history": self._rows, "best_loss": self._best_loss}
+        note = {"settings": self._settings, "history": self._rows, "best": self._best_value}
         arrays = {f"state{i}": v for i, v in enumerate(map(np.asarray, _state(self.model)))}
         arrays |= {f"best{i}": weights for i, weights in enumerate(self._best)}
         part = self._file.with_suffix(".part")
@@ -94,7 +106,7 @@ class Keeper(keras.callbacks.Callback):
                     f"{self._file} holds a training with other settings: repeat those settings to "
                     "go on, or delete the file to begin anew."
                 )
-            self._rows, self._best_loss = note["history"], note["best_loss"]
+            self._rows, self._best_value = note["history"], note["best"]
             for i, variable in enumerate(_state(model)):
                 variable.assign(saved[f"state{i}"])
             self._best = [saved[f"best{i}"] for i in range(len(model.get_weights()))]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageFilter, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.faces import Face, find_faces
@@ -273,7 +273,8 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied, too
+        image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
         highest = values.max(initial=0)
@@ -297,6 +298,8 @@ def _from_array(array: np.ndarray) -> np.ndarray:
             f"An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4); "
             f"this one is {array.dtype} {array.shape}."
         )
+    if array.shape[2:] == (3,) and array.shape[0] * array.shape[1] <= MAX_PIXELS:
+        return np.ascontiguousarray(array)
     return _decode(Image.fromarray(array), "the array")
 
 

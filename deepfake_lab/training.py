@@ -42,13 +42,14 @@ def fit(
     mix: Mix | None = None,
     warmup: float = 0.0,
     average: float | None = None,
+    keep: str = "val_loss",
     seed: int = 0,
     stop_after: int | None = None,
     checkpoint: str | Path | None = None,
     log_dir: str | Path | None = None,
     verbose: int = 2,
 ) -> pd.DataFrame:
-    """Train a model; it ends with the weights of the epoch with the lowest validation loss.
+    """Train a model; it ends with the weights of the epoch that did best on validation photos.
 
     The same seed on the same machine gives the same weights: the order of the photos, their
     random changes and the operations themselves are all made repeatable. With a checkpoint, a
@@ -66,6 +67,7 @@ def fit(
         warmup: share of the steps in which the learning rate rises from zero.
         average: momentum of a moving average of the weights (0.99, say), which is what is
             validated and kept; None for the weights themselves.
+        keep: what chooses the epoch: ``val_loss`` (the lowest) or ``val_auc`` (the highest).
         seed: of order, augmentation and dropout.
         stop_after: end after so many of the epochs, for another training to go on from there.
         checkpoint: a file to keep the state in after every epoch; one that exists is gone on with.
@@ -91,9 +93,9 @@ def fit(
     settings = {
         "photos": len(train.manifest), "epochs": epochs, "learning_rate": learning_rate,
         "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
-        "warmup": warmup, "average": average, "seed": seed,
+        "warmup": warmup, "average": average, "keep": keep, "seed": seed,
     }  # fmt: skip
-    keeper = Keeper(model, settings, checkpoint)
+    keeper = Keeper(model, settings, checkpoint, keep)
     last = epochs if stop_after is None else stop_after
     if keeper.epochs_done < last:
         model.fit(

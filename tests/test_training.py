@@ -135,6 +135,12 @@ def test_the_weights_of_the_best_epoch_are_kept(flat):
     assert kept == pytest.approx(history["val_loss"].min(), rel=1e-3)
 
 
+def test_an_unknown_choice_of_the_epoch_is_refused(flat):
+    model = build_model("cnn", image_size=32)
+    with pytest.raises(UserError, match="'loss'; known: val_loss, val_auc"):
+        fit(model, flat["train"], flat["valid"], epochs=1, learning_rate=1e-3, keep="loss")
+
+
 # --- going on after a kill ---
 
 

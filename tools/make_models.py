@@ -56,7 +56,7 @@ RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 224, "dropout": 0.5, "stages": [
             {"epochs": 20, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
-             "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99},
+             "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
         ],
     },
     "efficientnet": {
@@ -66,7 +66,8 @@ RECIPES = {
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
              "augment": "mixed", "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99},
             {"epochs": 7, "photos": 4800, "learning_rate": 5e-4, "augment": "mixed",
-             "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99, "draw": 1},
+             "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99, "keep": "val_auc",
+             "draw": 1},
         ],
     },
 }  # fmt: skip
