@@ -205,7 +205,8 @@ def save_run(
     # The work goes into a neighbouring folder that takes the name at the very end.
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
-        model.save(work / "model.keras")
+        # Without the optimiser: it would triple the file, and a training goes on from a checkpoint.
+        model.save(work / "model.keras", include_optimizer=False)
         (work / "model.tflite").write_bytes(to_tflite(model))
         config = {
             "name": name,
