@@ -314,9 +314,7 @@ def _predictions(detector: Detector, split: Split) -> pd.DataFrame:
     return detector.answers(split.manifest, logits)
 
 
-def _calibrate(
-    detector: Detector, valid: Split, max_false_alarms: float | None, seed: int
-) -> dict:
+def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None, seed: int) -> dict:
     logits = detector.logits(valid.frames)
     if max_false_alarms is None:
         return fit_calibration(logits, valid.labels)

@@ -152,9 +152,7 @@ def _train(splits, file, **changed) -> tuple[keras.Model, pd.DataFrame]:
         "epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "augment": "strong", "warmup": 0.2,
         "mix": Mix(24, dict.fromkeys(sorted(keys), 1.0), forged=0.25), "average": 0.9, "seed": 1,
     } | changed  # fmt: skip
-    history = fit(
-        model, splits["train"], splits["valid"], checkpoint=file, verbose=0, **settings
-    )
+    history = fit(model, splits["train"], splits["valid"], checkpoint=file, verbose=0, **settings)
     return model, history
 
 

@@ -129,8 +129,13 @@ def _fit(recipe: dict, train: batches.Split, valid: batches.Split, seed: int, ru
         )  # fmt: skip
         checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
         history = training.fit(
-            model, train, valid, mix=mix, seed=seed + 1000 * settings.pop("draw", 0),
-            checkpoint=checkpoint, **settings,
+            model,
+            train,
+            valid,
+            mix=mix,
+            seed=seed + 1000 * settings.pop("draw", 0),
+            checkpoint=checkpoint,
+            **settings,
         )
         histories.append(history.assign(stage=number))
     return model, pd.concat(histories, ignore_index=True)
