@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab import images
-from deepfake_lab.faces import find_faces
 from deepfake_lab.images import FramedFace
 
 
@@ -24,22 +23,11 @@ def frame_center(image: np.ndarray, image_size: int, framing: str) -> FramedFace
     Returns:
         Pixels (image_size, image_size, 3); the box is what of the photo was judged.
     """
-    height, width = image.shape[:2]
-    found = find_faces(image)
-    face = max(found, key=lambda one: one.width * one.height, default=None)
-    side = min(height, width)
-    center_x, center_y = width / 2, height / 2
-    if face is not None and framing == "face":
-        around = round(images.FACE_MARGIN * max(face.width, face.height))
-        side = max(images.MIN_SIDE, min(side, around))
-        center_x, center_y = face.center
-        center_y -= images.FACE_LIFT * face.height
-    left = min(max(round(center_x - side / 2), 0), width - side)
-    top = min(max(round(center_y - side / 2), 0), height - side)
-    pixels = _center(image[top : top + side, left : left + side], image_size)
-    edge = round(side * (1 - image_size / images.frame_size(image_size)) / 2)
-    box = (left + edge, top + edge, left + side - edge, top + side - edge)
-    return FramedFace(pixels, box, face, len(found))
+    (left, top, right, bottom), face, faces_found = images.find_square(image, framing)
+    pixels = _center(image[top:bottom, left:right], image_size)
+    edge = round((right - left) * (1 - image_size / images.frame_size(image_size)) / 2)
+    box = (left + edge, top + edge, right - edge, bottom - edge)
+    return FramedFace(pixels, box, face, faces_found)
 
 
 def _center(square: np.ndarray, image_size: int) -> np.ndarray:

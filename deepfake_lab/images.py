@@ -140,6 +140,18 @@ def frame_face(image: np.ndarray, size: int, framing: str = "face") -> FramedFac
     The square never leaves the photo: padding would be a border that a model can learn. Where the
     photo is itself a tight crop, the square is as large as the photo allows.
     """
+    box, face, faces_found = find_square(image, framing)
+    left, top, right, bottom = box
+    return FramedFace(resize(image[top:bottom, left:right], size), box, face, faces_found)
+
+
+def find_square(
+    image: np.ndarray, framing: str
+) -> tuple[tuple[int, int, int, int], Face | None, int]:
+    """Return the square that is judged, the face that it is drawn around, and the number of faces.
+
+    Arguments as :func:`frame_face`; the square as :class:`FramedFace` has it.
+    """
     height, width = image.shape[:2]
     faces = find_faces(image)
     face = max(faces, key=lambda found: found.width * found.height, default=None)
@@ -149,11 +161,9 @@ def frame_face(image: np.ndarray, size: int, framing: str = "face") -> FramedFac
         side = max(MIN_SIDE, min(side, round(FACE_MARGIN * max(face.width, face.height))))
         center_x, center_y = face.center
         center_y -= FACE_LIFT * face.height
-    left = int(np.clip(round(center_x - side / 2), 0, width - side))
-    top = int(np.clip(round(center_y - side / 2), 0, height - side))
-    box = (left, top, left + side, top + side)
-    pixels = image[top : top + side, left : left + side]  # (side, side, 3) uint8
-    return FramedFace(resize(pixels, size), box, face, len(faces))
+    left = min(max(round(center_x - side / 2), 0), width - side)
+    top = min(max(round(center_y - side / 2), 0), height - side)
+    return (left, top, left + side, top + side), face, len(faces)
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
