@@ -30,7 +30,7 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     ``none`` cuts the center. ``light`` crops, flips, recolors a little and recompresses half of the
     pictures once. ``strong`` crops wider, recolors more, and sends most pictures through a random
     journey of rescaling, blur or sharpening, noise and one to three recompressions. ``mixed`` is
-    light for one half of the pictures and strong for the other.
+    light for two pictures of five and strong for the other three.
 
     Args:
         frame: (S, S, 3) uint8 RGB with S >= `size`.
@@ -43,7 +43,7 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     """
     side = frame.shape[0]
     if strength == "mixed":
-        strength = "light" if rng.random() < 0.5 else "strong"
+        strength = "light" if rng.random() < 0.4 else "strong"
     if strength == "none":
         start = (side - size) // 2
         return frame[start : start + size, start : start + size]

@@ -39,4 +39,4 @@ def _center(square: np.ndarray, image_size: int) -> np.ndarray:
     stop = start + image_size * side / frame
     size = (image_size, image_size)
     image = Image.fromarray(square)  # the square alone: no pixel beyond its border counts
-    return np.asarray(image.resize(size, Image.Resampling.LANCZOS, (start, start, stop, stop)))
+    return np.asarray(image.resize(size, images.FILTER, (start, start, stop, stop)))

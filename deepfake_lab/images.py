@@ -47,6 +47,10 @@ FACE_LIFT = 0.2
 #: validation photos of 140k, AUC 0.966 with it and 0.959 without).
 CROP_ROOM = 16 / 15
 
+#: How a square is brought to the model's size. Bicubic: two thirds of Lanczos' time; what a model
+#: was trained with is what it has to be asked with.
+FILTER = Image.Resampling.BICUBIC
+
 #: What `framing` may be: a square around the largest face, or the largest centred square.
 FRAMINGS = ("face", "whole")
 
@@ -167,10 +171,10 @@ def find_square(
 
 
 def resize(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize a square to (size, size, 3) uint8, antialiased (Lanczos); itself where it fits."""
+    """Resize a square to (size, size, 3) uint8, antialiased (bicubic); itself where it fits."""
     if pixels.shape[:2] == (size, size):
         return np.ascontiguousarray(pixels)
-    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(pixels).resize((size, size), FILTER))
 
 
 def frame_size(image_size: int) -> int:

@@ -51,7 +51,8 @@ HARD = {
 }  # fmt: skip
 
 #: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
-#: another `draw` makes two stages with the same mix see different pictures.
+#: another `draw` makes two stages with the same mix see different pictures. A stage may look at
+#: another `image_size` than the first, and leave all but the `top_blocks` of a backbone as they are.
 RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 224, "dropout": 0.5, "stages": [
@@ -68,6 +69,9 @@ RECIPES = {
             {"epochs": 7, "photos": 4800, "learning_rate": 5e-4, "augment": "mixed",
              "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99, "keep": "val_auc",
              "draw": 1},
+            {"epochs": 18, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
+             "shares": HARD, "forged": 0.08, "warmup": 0.03, "average": 0.995, "keep": "val_auc",
+             "draw": 2, "image_size": 240, "top_blocks": 13},
         ],
     },
 }  # fmt: skip
@@ -113,15 +117,19 @@ def _read() -> Dataset:
     return join([read_dataset(name) for name in DATA])
 
 
-def _fit(recipe: dict, train: batches.Split, valid: batches.Split, seed: int, run: str):
-    """Train one model, stage after stage; return it with its history."""
-    model = models.build_model(
-        recipe["model"], recipe["image_size"], dropout=recipe["dropout"], seed=seed
-    )
-    present = set(train.manifest["label"] + "/" + train.manifest["source"])
-    histories = []
+def _fit(recipe: dict, load, seed: int, run: str):
+    """Train one model, stage after stage; return it with its history and the last stage's photos.
+
+    `load` takes an image size and returns the splits.
+    """
+    model, size, histories = None, None, []
     for number, stage in enumerate(recipe["stages"], start=1):
         settings = dict(stage)
+        if (wanted := settings.pop("image_size", recipe["image_size"])) != size:
+            size, splits = wanted, load(wanted)
+        model = _model(recipe, size, settings.pop("top_blocks", None), model, seed)
+        train = splits["train"]
+        present = set(train.manifest["label"] + "/" + train.manifest["source"])
         shares = {key: float(share) for key, share in settings.pop("shares").items()}
         mix = batches.Mix(
             settings.pop("photos"), {key: shares[key] for key in shares if key in present},
@@ -131,22 +139,33 @@ def _fit(recipe: dict, train: batches.Split, valid: batches.Split, seed: int, ru
         history = training.fit(
             model,
             train,
-            valid,
+            splits["valid"],
             mix=mix,
             seed=seed + 1000 * settings.pop("draw", 0),
             checkpoint=checkpoint,
             **settings,
         )
         histories.append(history.assign(stage=number))
-    return model, pd.concat(histories, ignore_index=True)
+    return model, pd.concat(histories, ignore_index=True), splits
+
+
+def _model(recipe: dict, size: int, top_blocks: int | None, older, seed: int):
+    """Return a new model, with the weights of the stage before where there was one."""
+    model = models.build_model(recipe["model"], size, dropout=recipe["dropout"], seed=seed)
+    if older is not None:
+        model.set_weights(older.get_weights())
+    if top_blocks is not None:
+        models.set_trainable(model, top_blocks)
+    return model
 
 
 def _train(options: argparse.Namespace) -> None:
     recipe, name = RECIPES[options.recipe], options.name or options.recipe
     data = _read()
-    splits = batches.load_splits(data.manifest, recipe["image_size"])
     run = f"{name}-seed{options.seed}"
-    model, history = _fit(recipe, splits["train"], splits["valid"], options.seed, run)
+    model, history, splits = _fit(
+        recipe, lambda size: batches.load_splits(data.manifest, size), options.seed, run
+    )
     training.save_run(
         name, model, data, splits, history,
         framing="face", recipe=recipe, seed=options.seed,
@@ -172,8 +191,8 @@ def _leave_out(options: argparse.Namespace) -> None:
         if (kind, name) in done:
             continue
         print(f"without the {kind} {name}", flush=True)
-        train, valid = (_without(splits[split], kind, name) for split in ("train", "valid"))
-        model, _ = _fit(recipe, train, valid, 0, f"without-{name}")
+        rest = {split: _without(splits[split], kind, name) for split in ("train", "valid")}
+        model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
         pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
 
