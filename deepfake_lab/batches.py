@@ -97,8 +97,10 @@ def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split
             raise UserError(f"No image of the {name} split can be read; the first: {failed[0]}")
         listed = "; ".join(failed[row] for row in sorted(failed))
         warnings.warn(f"{len(failed)} images of the {name} split left out: {listed}", stacklevel=3)
-        good = np.array([row not in failed for row in range(len(rows))])
-        frames, rows, keypoints = frames[good], rows[good], keypoints[good]
+        good = [row for row in range(len(rows)) if row not in failed]
+        for to, row in enumerate(good):  # in place: the frames may lie in a file for want of memory
+            frames[to] = frames[row]
+        frames, rows, keypoints = frames[: len(good)], rows.iloc[good], keypoints[good]
     return Split(frames, rows.reset_index(drop=True), image_size, keypoints)
 
 

@@ -266,8 +266,9 @@ def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
 
     groups = frame.groupby("label")["group"].nunique()
     if len(groups) < 2 or groups.min() < folds:
+        listed = ", ".join(f"{count} {label}" for label, count in groups.items())
         raise UserError(
-            f"Too few images to make splits: {dict(groups)} groups per label, {folds} needed; "
+            f"Too few images to make splits: {listed} groups, {folds} of each label needed; "
             "bring more images, or sort them into train/, valid/ and test/ yourself."
         )
     strata = frame["label"] + "/" + frame["source"].astype(str)

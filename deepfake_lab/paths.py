@@ -7,6 +7,7 @@ another folder. Nothing is created on import.
 """
 
 import os
+import re
 from pathlib import Path
 
 from deepfake_lab.errors import UserError
@@ -84,6 +85,27 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
 def has_model(name: str, out_dir: str | Path = "") -> bool:
     """Return whether :func:`model_folder` would find a run folder of that name."""
     return any((root / name / "config.json").is_file() for root in _model_roots(out_dir))
+
+
+def new_model_folder(name: str, out_dir: str | Path = "", ship: bool = False) -> Path:
+    """Return where the run folder of a detector of that name is to be written.
+
+    Ask before a training, not after it.
+
+    Args:
+        name: of the detector; the folder is ``<out_dir>/models/<name>``.
+        out_dir: see :func:`home`.
+        ship: allow the name of a detector that the project ships.
+
+    Raises:
+        UserError: a name that is no folder name, or that belongs to a detector the project ships.
+    """
+    if not re.fullmatch(r"[\w-][\w.-]*", name):
+        raise UserError(f"'{name}' cannot name a detector: use letters, digits, - and _.")
+    folder = home(out_dir) / "models" / name
+    if not ship and name.lower() in SHIPPED and folder.parent == project() / "models":
+        raise UserError(f"'{name}' is a detector that the project ships; choose another name.")
+    return folder
 
 
 def default_model() -> Path:

@@ -1,7 +1,6 @@
 """Model + images -> a run folder with everything that an answer and a report need."""
 
 import json
-import re
 import shutil
 import subprocess
 import tempfile
@@ -200,7 +199,7 @@ def save_run(
     Raises:
         UserError: a name that is no folder name, or that belongs to a detector the project ships.
     """
-    folder = _run_folder(name, out_dir, ship)
+    folder = paths.new_model_folder(name, out_dir, ship)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # The work goes into a neighbouring folder that takes the name at the very end.
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
@@ -327,15 +326,6 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
         np.concatenate([logits, detector.logits(worn)]), np.tile(valid.labels, 2),
         np.tile(valid.manifest["source"], 2), max_false_alarms,
     )  # fmt: skip
-
-
-def _run_folder(name: str, out_dir: str | Path, ship: bool) -> Path:
-    if not re.fullmatch(r"[\w-][\w.-]*", name):
-        raise UserError(f"'{name}' cannot name a detector: use letters, digits, - and _.")
-    folder = paths.home(out_dir) / "models" / name
-    if not ship and name.lower() in paths.SHIPPED and folder.parent == paths.project() / "models":
-        raise UserError(f"'{name}' is a detector that the project ships; choose another name.")
-    return folder
 
 
 def _git_commit() -> str | None:

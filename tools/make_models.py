@@ -161,6 +161,7 @@ def _model(recipe: dict, size: int, top_blocks: int | None, older, seed: int):
 
 def _train(options: argparse.Namespace) -> None:
     recipe, name = RECIPES[options.recipe], options.name or options.recipe
+    paths.new_model_folder(name, ship=True)  # a name that cannot be used is refused at once
     data = _read()
     run = f"{name}-seed{options.seed}"
     model, history, splits = _fit(
