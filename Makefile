@@ -39,6 +39,7 @@ models: $(INSTALLED)  ## train the shipped detectors anew, from 140k/ and faces/
 	$(BIN)/python tools/make_models.py train cnn
 	$(BIN)/python tools/make_models.py train efficientnet
 	$(BIN)/python tools/make_models.py leave-out efficientnet
+	$(BIN)/python tools/make_models.py ablate efficientnet
 	$(BIN)/python tools/make_models.py measure cnn
 	$(BIN)/python tools/make_models.py measure efficientnet
 	$(BIN)/python tools/readme_results.py

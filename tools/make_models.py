@@ -1,8 +1,9 @@
-"""Train the two detectors that the project ships, and measure what leaving a source out costs.
+"""Train the two detectors that the project ships; measure them, what helped, what they never saw.
 
     make models                       both detectors, from your data folder (DEEPFAKE_LAB_DATA)
     python tools/make_models.py train efficientnet --seed 1 --name efficientnet_seed1
     python tools/make_models.py leave-out efficientnet
+    python tools/make_models.py ablate efficientnet
     python tools/make_models.py measure efficientnet
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it) and `faces/`
@@ -19,13 +20,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from deepfake_lab import batches, evaluation, models, paths, training
 from deepfake_lab.assess import assess
+from deepfake_lab.augment import augment
 from deepfake_lab.datasets import Dataset, join, read_dataset
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
-from deepfake_lab.record import record
+from deepfake_lab.record import record, rewrite_card
 
 DATA = ("140k", "faces", "sample")
 
@@ -51,8 +54,8 @@ HARD = {
 }  # fmt: skip
 
 #: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
-#: another `draw` makes two stages with the same mix see different pictures. A stage may look at
-#: another `image_size` than the first, and leave all but the `top_blocks` of a backbone as they are.
+#: another `draw` makes two stages with the same mix see different pictures. A stage may have an
+#: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are.
 RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 224, "dropout": 0.5, "stages": [
@@ -79,10 +82,24 @@ RECIPES = {
 #: Share of any source's real validation photos that may be called fake.
 MAX_FALSE_ALARMS = 0.08
 
-#: Leaving out asks what a source teaches about the others: a shorter training answers that, too.
-LEAVE_OUT = {
-    "epochs": 3, "photos": 2400, "learning_rate": 1e-3, "augment": "mixed", "shares": HARD,
-    "forged": 0.12, "warmup": 0.1, "average": 0.98,
+#: What a source teaches about the others, and what helps, shorter trainings tell as well.
+SHORT = {
+    "epochs": 1, "photos": 6400, "learning_rate": 1e-3, "augment": "mixed", "shares": HARD,
+    "forged": 0.08, "warmup": 0.1, "average": 0.98, "image_size": 160,
+}  # fmt: skip
+
+#: What is taken away from a short training, one thing at a time, and the seeds of each.
+ABLATION = {
+    "nothing": ({}, (0, 1, 2)),
+    "worn pictures (light changes only)": ({"augment": "light"}, (0,)),
+    "forgeries made on the fly": ({"forged": 0.0}, (0,)),
+    "even draws (each photo as often as any)": ({"shares": None}, (0,)),
+    "all sources but 140k's": (
+        {"shares": {key: HARD[key] * key.endswith("/140k") for key in HARD}}, (0,)
+    ),
+    "the face's frame (largest centred square)": ({"framing": "whole"}, (0,)),
+    "learning in the lowest three blocks": ({"top_blocks": 13}, (0,)),
+    "moving average of the weights": ({"average": None}, (0,)),
 }  # fmt: skip
 
 
@@ -98,6 +115,9 @@ def main() -> int:
     leave_out = commands.add_parser("leave-out", help="train without each source of fakes in turn")
     leave_out.add_argument("recipe", choices=RECIPES)
     leave_out.set_defaults(command=_leave_out)
+    ablate = commands.add_parser("ablate", help="train without each of the things that may help")
+    ablate.add_argument("recipe", choices=RECIPES)
+    ablate.set_defaults(command=_ablate)
     measure = commands.add_parser(
         "measure", help="ask a detector about the test photos; tables and card into its run folder"
     )
@@ -129,8 +149,9 @@ def _fit(recipe: dict, load, seed: int, run: str):
             size, splits = wanted, load(wanted)
         model = _model(recipe, size, settings.pop("top_blocks", None), model, seed)
         train = splits["train"]
-        present = set(train.manifest["label"] + "/" + train.manifest["source"])
-        shares = {key: float(share) for key, share in settings.pop("shares").items()}
+        present = set(_keys(train))
+        shares = settings.pop("shares") or train.manifest["source"].groupby(_keys(train)).size()
+        shares = {key: float(share) for key, share in shares.items()}
         mix = batches.Mix(
             settings.pop("photos"), {key: shares[key] for key in shares if key in present},
             settings.pop("forged"),
@@ -147,6 +168,10 @@ def _fit(recipe: dict, load, seed: int, run: str):
         )
         histories.append(history.assign(stage=number))
     return model, pd.concat(histories, ignore_index=True), splits
+
+
+def _keys(split: batches.Split) -> pd.Series:
+    return split.manifest["label"] + "/" + split.manifest["source"]
 
 
 def _model(recipe: dict, size: int, top_blocks: int | None, older, seed: int):
@@ -183,9 +208,9 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 def _leave_out(options: argparse.Namespace) -> None:
-    recipe = RECIPES[options.recipe] | {"stages": [LEAVE_OUT]}
+    recipe = RECIPES[options.recipe] | {"stages": [SHORT]}
     table = paths.model_folder(options.recipe) / "leave_one_out.csv"
-    splits = batches.load_splits(_read().manifest, recipe["image_size"])
+    splits = batches.load_splits(_read().manifest, SHORT["image_size"])
     rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
     done = {(row["kind"], row["left_out"]) for row in rows}
     for kind, name in _to_leave_out(splits["test"].manifest):
@@ -196,6 +221,56 @@ def _leave_out(options: argparse.Namespace) -> None:
         model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
         pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
+    rewrite_card(table.parent)
+
+
+def _ablate(options: argparse.Namespace) -> None:
+    table = paths.model_folder(options.recipe) / "ablation.csv"
+    manifest = _read().manifest
+    rows, framing, splits = [], None, {}
+    for number, (what, (change, seeds)) in enumerate(ABLATION.items()):
+        stage = SHORT | change
+        if (wanted := stage.pop("framing", "face")) != framing:
+            framing = wanted
+            splits = batches.load_splits(
+                manifest[manifest["split"] != "test"], SHORT["image_size"], framing
+            )
+        recipe = RECIPES[options.recipe] | {"stages": [stage]}
+        for seed in seeds:
+            print(f"without {what}, seed {seed}", flush=True)
+            model, *_ = _fit(
+                recipe, lambda _, splits=splits: splits, seed, f"ablation{number}-seed{seed}"
+            )
+            rows.append({"without": what, "seed": seed, **_validation_aucs(model, splits["valid"])})
+            pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
+    rewrite_card(table.parent)
+
+
+def _validation_aucs(model, valid: batches.Split) -> dict[str, float]:
+    """Return the AUC of each kind of fakes in 140k and faces, as they are and worn."""
+    rngs = np.random.default_rng(0).spawn(len(valid.frames))
+    worn = np.stack([
+        augment(frame, valid.image_size, "strong", rng) for frame, rng in zip(valid.frames, rngs)
+    ])  # fmt: skip
+    rows, found = valid.manifest, {}
+    for state, photos in (("", valid.centered()), (", worn", worn)):
+        logits = _logits(model, photos)
+        for (data, family), _ in rows[rows["label"] == "fake"].groupby(["data", "family"]):
+            if data != "sample":
+                of_data = rows["data"] == data
+                chosen = (of_data & ((rows["family"] == family) | (rows["label"] == "real"))).values
+                found[f"{data} {family}{state}"] = roc_auc_score(
+                    valid.labels[chosen], logits[chosen]
+                )
+    return found
+
+
+def _logits(model, photos: np.ndarray) -> np.ndarray:
+    """Return the raw scores (N,) of photos (N, H, W, 3)."""
+    return np.concatenate([
+        model.predict_on_batch(photos[start : start + 64].astype(np.float32))[:, 0]
+        for start in range(0, len(photos), 64)
+    ]).astype(float)  # fmt: skip
 
 
 def _to_leave_out(manifest: pd.DataFrame) -> list[tuple[str, str]]:
@@ -218,12 +293,9 @@ def _without(split: batches.Split, kind: str, name: str) -> batches.Split:
 def _auc(model, split: batches.Split, kind: str, name: str) -> dict:
     """Return the AUC of the fakes that were left out against all real photos, with interval."""
     chosen = _fakes_of(split, kind, name) | (split.labels == 0)
-    logits = np.concatenate([
-        model.predict_on_batch(split.centered(start, start + 64).astype(np.float32))[:, 0]
-        for start in range(0, len(split.manifest), 64)
-    ])  # fmt: skip
+    logits = _logits(model, split.centered())
     answers = split.manifest.assign(
-        p_fake=1 / (1 + np.exp(-logits.astype(float))), verdict=np.where(logits > 0, "FAKE", "REAL")
+        p_fake=1 / (1 + np.exp(-logits)), verdict=np.where(logits > 0, "FAKE", "REAL")
     )[chosen]
     auc = evaluation.evaluate(answers, metrics=("roc_auc",))["metrics"]["roc_auc"]
     photos = int(_fakes_of(split, kind, name).sum())
