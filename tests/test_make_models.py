@@ -1,0 +1,133 @@
+"""Training, leaving out, ablation and measuring of the shipped detectors, all in small."""
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from deepfake_lab import paths
+from deepfake_lab.datasets import read_dataset
+
+sys.path.insert(0, str(paths.project() / "tools"))
+import make_models
+
+TINY = {"epochs": 1, "photos": 16, "learning_rate": 1e-3, "augment": "mixed", "warmup": 0.1,
+        "shares": make_models.HARD, "forged": 0.1, "average": 0.9}  # fmt: skip
+FAKES = {"dfdc": "swap", "stylegan2": "gan"}
+SPLITS = {"train": 3, "valid": 2, "test": 2}
+
+
+@pytest.fixture(scope="module")
+def photos() -> dict[str, list[str]]:
+    rows = read_dataset("sample").manifest
+    return {label: rows.loc[rows["label"] == label, "path"].tolist() for label in ("real", "fake")}
+
+
+@pytest.fixture(scope="module")
+def home(photos, tmp_path_factory):
+    """A home in which a tiny `cnn` was trained in two stages, left things out, and was measured."""
+    folder = tmp_path_factory.mktemp("shipped")
+    make_140k(folder / "data" / "140k", photos)
+    make_faces(folder / "data" / "faces", photos)
+    stages = [TINY, TINY | {"image_size": 40, "draw": 1, "keep": "val_auc"}]
+    recipe = {"model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEEPFAKE_LAB_HOME", str(folder))
+        patch.setenv("DEEPFAKE_LAB_DATA", str(folder / "data"))
+        patch.setattr(make_models, "DATA", ("140k", "faces"))
+        patch.setitem(make_models.RECIPES, "cnn", recipe)
+        patch.setattr(make_models, "SHORT", TINY | {"image_size": 40})
+        patch.setattr(make_models, "ABLATION", {
+            "even draws": ({"shares": None}, (0, 1)),
+            "the face's frame": ({"framing": "whole"}, (0,)),
+        })  # fmt: skip
+        for command in ("train", "leave-out", "ablate", "measure"):
+            patch.setattr(sys, "argv", ["make_models.py", command, "cnn"])
+            assert make_models.main() == 0
+        yield folder
+
+
+def make_140k(folder: Path, photos: dict[str, list[str]]) -> None:
+    root = folder / "real_vs_fake" / "real-vs-fake"
+    for split, number in SPLITS.items():
+        rows = []
+        for label, value in (("real", 1), ("fake", 0)):
+            (root / split / label).mkdir(parents=True)
+            for _ in range(number):
+                name = f"{split}/{label}/{len(rows):05d}.jpg"
+                shutil.copy(photos[label].pop(), root / name)
+                rows.append([len(rows), "", len(rows), value, label, name])
+        with (folder / f"{split}.csv").open("w", newline="") as stream:
+            table = csv.writer(stream)
+            table.writerow(["", "original_path", "id", "label", "label_str", "path"])
+            table.writerows(rows)
+
+
+def make_faces(folder: Path, photos: dict[str, list[str]]) -> None:
+    folder.mkdir()
+    rows = []
+    sources = [("real", "celeba", "photo"), *(("fake", *pair) for pair in FAKES.items())]
+    for label, source, family in sources:
+        for split, number in SPLITS.items():
+            for _ in range(number):
+                name = f"{len(rows)}.jpg"
+                shutil.copy(photos[label].pop(), folder / name)
+                rows.append([name, label, source, family, name, split])
+    columns = ["path", "label", "source", "family", "group", "split"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "manifest.csv", index=False)
+
+
+def test_a_shipped_detector_comes_with_its_tables_and_a_card_that_shows_them(home):
+    folder = home / "models" / "cnn"
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "## Fakes that it had never seen" in card and "## What helped" in card
+    assert {"families.csv", "sources.csv", "degradations.csv"} <= {p.name for p in folder.iterdir()}
+    assert [r["name"] for r in metrics(folder)["assessment"]["data"]] == ["140k", "faces"]
+
+
+def metrics(folder: Path) -> dict:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_the_stages_follow_one_another_and_the_recipe_is_kept(home):
+    folder = home / "models" / "cnn"
+    assert pd.read_csv(folder / "history.csv")["stage"].tolist() == [1, 2]
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert len(config["recipe"]["stages"]) == 2 and config["image_size"] == 40
+
+
+def test_every_source_and_every_family_of_several_is_left_out_once(home):
+    rows = pd.read_csv(home / "models" / "cnn" / "leave_one_out.csv")
+    assert sorted(zip(rows["kind"], rows["left_out"])) == [
+        ("family", "gan"), ("source", "140k"), ("source", "dfdc"), ("source", "stylegan2"),
+    ]  # fmt: skip
+    assert rows.set_index(["kind", "left_out"])["photos"][("family", "gan")] == 4
+    assert rows["auc"].between(0, 1).all()
+
+
+def test_what_is_left_out_is_gone_from_training_and_no_real_photo_is(home):
+    from deepfake_lab.batches import load_splits
+
+    whole = load_splits(make_models._read().manifest, 40)["train"]
+    rest = make_models._without(whole, "source", "dfdc")
+    gone = set(whole.manifest["path"]) - set(rest.manifest["path"])
+    assert len(gone) == 3 and len(rest.frames) == len(rest.manifest) == len(rest.keypoints)
+    assert (rest.labels == 0).sum() == (whole.labels == 0).sum()
+
+
+def test_the_ablation_has_a_row_per_change_and_seed_with_the_auc_of_each_kind(home):
+    rows = pd.read_csv(home / "models" / "cnn" / "ablation.csv")
+    assert rows["without"].tolist() == ["even draws", "even draws", "the face's frame"]
+    kinds = {"140k gan", "faces gan", "faces swap"}
+    assert set(rows.columns[2:]) == kinds | {f"{kind}, worn" for kind in kinds}
+
+
+def test_a_name_that_cannot_be_used_is_refused_before_anything_is_read(monkeypatch, capsys):
+    monkeypatch.setattr(make_models, "_read", lambda: pytest.fail("it went to work"))
+    monkeypatch.setattr(sys, "argv", ["make_models.py", "train", "cnn", "--name", "a/b"])
+    assert make_models.main() == 2
+    assert "cannot name a detector" in capsys.readouterr().err
