@@ -162,8 +162,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from deepfake_lab import paths
-    from deepfake_lab.assess import assess, check_out
     from deepfake_lab.detector import Detector
+    from deepfake_lab.evaluation.assess import assess, check_out
 
     out = check_out(options.out) if options.out else None
     detector = Detector.load(options.model or paths.default_model())

@@ -12,11 +12,11 @@ from matplotlib.patches import Rectangle
 from sklearn import metrics as sk
 
 from deepfake_lab import images, paths
-from deepfake_lab.bootstrap import wilson_interval
-from deepfake_lab.degradations import degradation_name
+from deepfake_lab.audit.shortcuts import THRESHOLD as SHORTCUT
 from deepfake_lab.detector import Prediction
+from deepfake_lab.evaluation.bootstrap import wilson_interval
+from deepfake_lab.evaluation.degradations import degradation_name
 from deepfake_lab.explain import radial_profile, resize_map
-from deepfake_lab.shortcuts import THRESHOLD as SHORTCUT
 
 #: One color per label in every figure; told apart by people who see red and green alike.
 COLORS = {"real": "#0072B2", "fake": "#D55E00"}
@@ -292,8 +292,8 @@ def plot_shortcuts(shortcuts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Show how far each signal gives the label away without a look at the face.
 
     Args:
-        shortcuts: what an audit has measured, see :func:`deepfake_lab.shortcuts.measure`; the rows
-            for all photos are shown.
+        shortcuts: what an audit has measured, see :func:`deepfake_lab.audit.shortcuts.measure`; the
+            rows for all photos are shown.
         ax: where to draw.
     """
     rows = shortcuts[shortcuts["pair"] == "all"].sort_values("auc")

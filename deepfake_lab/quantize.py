@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import models, paths
-from deepfake_lab.bootstrap import Measured, measure_parts
 from deepfake_lab.calibration import fit_calibration
 from deepfake_lab.datasets import SPLITS, read_dataset
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation.bootstrap import Measured, measure_parts
 from deepfake_lab.litert import quiet_stderr
 from deepfake_lab.prediction import Prediction
 from deepfake_lab.runfolder import QUANTISED, checksum, read_checked

@@ -17,12 +17,12 @@ from deepfake_lab import models, paths
 from deepfake_lab.augment import augment as augment_picture
 from deepfake_lab.batches import Mix, Split, evaluation_batches, training_batches
 from deepfake_lab.calibration import fit_calibration
-from deepfake_lab.card import write_card
 from deepfake_lab.checkpoints import Keeper
 from deepfake_lab.datasets import Dataset
 from deepfake_lab.detector import Detector, checksums
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
+from deepfake_lab.evaluation.card import write_card
 from deepfake_lab.litert import quiet_stderr
 
 #: Packages whose versions a run folder records.

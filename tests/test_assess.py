@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfake_lab import assess, paths, record, views
-from deepfake_lab.assess import Assessment, gather
-from deepfake_lab.card import model_card
+from deepfake_lab import paths
 from deepfake_lab.cli import main
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation import assess, record, views
+from deepfake_lab.evaluation.assess import Assessment, gather
+from deepfake_lab.evaluation.card import model_card
 from deepfake_lab.sources import SOURCES
 
 sys.path.insert(0, str(paths.project() / "tools"))

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from deepfake_lab import checks, duplicates, facts, factstore, shortcuts
-from deepfake_lab.audit import audit, facts_table
+from deepfake_lab import duplicates, facts, factstore
+from deepfake_lab.audit import audit, checks, facts_table, shortcuts
 from deepfake_lab.cli import main
 from deepfake_lab.datasets import read_dataset
 

@@ -6,8 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake_lab import bootstrap
-from deepfake_lab.bootstrap import mean_of, measure_parts, resamples, share_of, wilson_interval
+from deepfake_lab.evaluation import bootstrap
+from deepfake_lab.evaluation.bootstrap import (
+    mean_of,
+    measure_parts,
+    resamples,
+    share_of,
+    wilson_interval,
+)
 
 
 def _rows(count: int, groups=None, seed: int = 0) -> pd.DataFrame:

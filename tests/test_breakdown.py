@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake_lab import breakdown, sources, subgroups
-from deepfake_lab.failures import known_failures
+from deepfake_lab import sources
+from deepfake_lab.evaluation import breakdown, subgroups
+from deepfake_lab.evaluation.failures import known_failures
 
 RNG = np.random.default_rng(0)
 

@@ -4,8 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake_lab import breakdown, degradations, images, paths
-from deepfake_lab.degradations import CURVES, DEGRADATIONS, degradation_name, degradation_table
+from deepfake_lab import images, paths
+from deepfake_lab.evaluation import breakdown, degradations
+from deepfake_lab.evaluation.degradations import (
+    CURVES,
+    DEGRADATIONS,
+    degradation_name,
+    degradation_table,
+)
 
 PHOTO = sorted((paths.project() / "data/sample/real").glob("*.jpg"))[0]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from deepfake_lab import metrics
-from deepfake_lab.metrics import METRICS, Scores, measure
+from deepfake_lab.evaluation import metrics
+from deepfake_lab.evaluation.metrics import METRICS, Scores, measure
 
 RNG = np.random.default_rng(0)
 

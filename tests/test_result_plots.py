@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepfake_lab import breakdown, result_plots
-from deepfake_lab.degradations import degradation_table
+from deepfake_lab.evaluation import breakdown, result_plots
+from deepfake_lab.evaluation.degradations import degradation_table
 
 matplotlib.use("Agg")
 

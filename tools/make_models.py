@@ -23,12 +23,12 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from deepfake_lab import batches, evaluation, models, paths, training
-from deepfake_lab.assess import assess
 from deepfake_lab.augment import augment
 from deepfake_lab.datasets import Dataset, join, read_dataset
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
-from deepfake_lab.record import record, rewrite_card
+from deepfake_lab.evaluation.assess import assess
+from deepfake_lab.evaluation.record import record, rewrite_card
 
 DATA = ("140k", "faces", "sample")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake_lab import paths, views
+from deepfake_lab import paths
+from deepfake_lab.evaluation import views
 
 BEGIN = "<!-- results: written by tools/readme_results.py, not by hand -->"
 END = "<!-- end of results -->"

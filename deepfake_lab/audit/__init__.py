@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfake_lab import checks, facts, factstore, paths, shortcuts
-from deepfake_lab.checks import Finding
+from deepfake_lab import duplicates, facts, factstore, paths
+from deepfake_lab.audit import checks, shortcuts
+from deepfake_lab.audit.checks import Finding
 from deepfake_lab.datasets import Dataset, read_dataset
 from deepfake_lab.folders import scan
 
@@ -66,7 +67,7 @@ class Audit:
 
     def to_html(self, path: str | Path) -> Path:
         """Write the audit as one page that needs no other file; return where."""
-        from deepfake_lab.report import write_report
+        from deepfake_lab.audit.report import write_report
 
         return write_report(self, Path(path).expanduser())
 
@@ -217,8 +218,8 @@ def _key(dataset: Dataset, share: float, seed: int) -> str:
     """Return a name for this question; it changes with the data, the settings and the code."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{factstore.code_version()} {share} {seed} {dataset.groups_from}".encode())
-    for module in ("audit", "checks", "duplicates", "shortcuts"):
-        digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+    for file in (__file__, checks.__file__, duplicates.__file__, shortcuts.__file__):
+        digest.update(Path(file).read_bytes())
     for column in ("file", "label", "split", "source", "group", "fingerprint"):
         digest.update("\n".join(dataset.manifest[column].astype(str)).encode())
     digest.update(dataset.problems.to_csv(index=False).encode())

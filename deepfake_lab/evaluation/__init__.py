@@ -1,7 +1,7 @@
 """Predictions frame -> metrics with intervals.
 
 FAKE is the positive class throughout: scores are P(fake). What goes further, over several data
-sets, families and damages, is :mod:`deepfake_lab.assess`.
+sets, families and damages, is :mod:`deepfake_lab.evaluation.assess`.
 """
 
 import json
@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import paths
-from deepfake_lab.bootstrap import measure_parts, share_of
-from deepfake_lab.degradations import DEGRADATIONS, degraded_answers
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation.bootstrap import measure_parts, share_of
+from deepfake_lab.evaluation.degradations import DEGRADATIONS, degraded_answers
 
-#: What :func:`evaluate` measures, each of :data:`deepfake_lab.metrics.METRICS`.
+#: What :func:`evaluate` measures, each of :data:`deepfake_lab.evaluation.metrics.METRICS`.
 REPORTED = (
     "balanced_accuracy", "roc_auc", "average_precision", "false_alarm_rate", "miss_rate",
     "brier_score", "calibration_error",
@@ -36,7 +36,7 @@ def evaluate(predictions: pd.DataFrame, seed: int = 0, metrics: tuple[str, ...] 
     Args:
         predictions: the predictions frame; rows that have an ``error`` are counted, not scored.
         seed: of the bootstrap.
-        metrics: which of :data:`deepfake_lab.metrics.METRICS`.
+        metrics: which of :data:`deepfake_lab.evaluation.metrics.METRICS`.
 
     Returns:
         ``{"photos": {"real": n, "fake": n, "failed": n}, "metrics": {name: {"value", "low",
@@ -81,7 +81,7 @@ def by_source(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row per label and source: ``photos, correct`` (share of right verdicts), ``low, high``
-        (95% interval of that share, see :func:`deepfake_lab.bootstrap.share_of`),
+        (95% interval of that share, see :func:`deepfake_lab.evaluation.bootstrap.share_of`),
         ``mean_p_fake``.
     """
     rows = answered(predictions)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from deepfake_lab.subgroups import ENOUGH
-from deepfake_lab.views import score, share
+from deepfake_lab.evaluation.subgroups import ENOUGH
+from deepfake_lab.evaluation.views import score, share
 
 #: How many rows of each table are named.
 _WORST = 3
@@ -17,7 +17,8 @@ def known_failures(tables: dict[str, pd.DataFrame]) -> list[str]:
     The worst are named however good they are: which they are is part of the answer.
 
     Args:
-        tables: as :class:`deepfake_lab.assess.Assessment` has them; missing ones are passed over.
+        tables: as :class:`deepfake_lab.evaluation.assess.Assessment` has them; missing ones are
+            passed over.
     """
     here = {name: table for name, table in tables.items() if len(table)}
     found: list[str] = []

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from deepfake_lab import breakdown, degradations, subgroups
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
-from deepfake_lab.labelled import Photos, available, gather
+from deepfake_lab.evaluation import breakdown, degradations, subgroups
+from deepfake_lab.evaluation.labelled import Photos, available, gather
 
 __all__ = [
     "Assessment",
@@ -37,8 +37,8 @@ class Assessment:
         photos: about what.
         predictions: the predictions frame of all photos.
         tables: name -> frame: ``families, sources, same_source, coverage, reliability, subgroups``
-            and, where it was asked for, ``degradations``; see :mod:`deepfake_lab.breakdown`,
-            :mod:`deepfake_lab.subgroups` and :mod:`deepfake_lab.degradations`.
+            and, where it was asked for, ``degradations``; see the modules ``breakdown``,
+            ``subgroups`` and ``degradations`` beside this one.
         notes: what must be known to read them.
         degraded: the predictions on the damaged photos: ``kind, level, file, p_fake``.
     """
@@ -52,7 +52,7 @@ class Assessment:
 
     def summary(self) -> str:
         """Return the main tables, aligned for people."""
-        from deepfake_lab.views import summary
+        from deepfake_lab.evaluation.views import summary
 
         return summary(self)
 
@@ -62,7 +62,7 @@ class Assessment:
         Raises:
             UserError: the folder cannot be written.
         """
-        from deepfake_lab.appendix import save
+        from deepfake_lab.evaluation.appendix import save
 
         return save(self, Path(folder).expanduser())
 
@@ -84,7 +84,8 @@ def assess(
             only real or only fake photos is measured as far as that goes.
         split: ``train``, ``valid``, ``test`` or ``all``.
         degrade: also damage every photo in each way of
-            :data:`deepfake_lab.degradations.CURVES` and ask again: about two dozen times the work.
+            :data:`deepfake_lab.evaluation.degradations.CURVES` and ask again: about two dozen times
+            the work.
         max_photos: at most so many photos of each data set, both labels alike; 0 for all.
         seed: of the bootstrap, of splits that have to be made, and of the choice of photos.
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from deepfake_lab import views
-from deepfake_lab.appendix import source_facts, table_sections
-from deepfake_lab.failures import known_failures
-from deepfake_lab.metrics import TITLES
+from deepfake_lab.evaluation import views
+from deepfake_lab.evaluation.appendix import source_facts, table_sections
+from deepfake_lab.evaluation.failures import known_failures
+from deepfake_lab.evaluation.metrics import TITLES
 from deepfake_lab.sources import dataset_name, with_origin
 
 #: Tables that a card shows where they lie beside it.
@@ -62,7 +62,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
         config: as in ``config.json``.
         metrics: as in ``metrics.json``.
         tables: name -> frame, of :data:`TABLES` and ``predictions``; see
-            :func:`deepfake_lab.record.record`.
+            :func:`deepfake_lab.evaluation.record.record`.
     """
     tables = tables or {}
     parts = [

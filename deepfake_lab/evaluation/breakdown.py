@@ -8,10 +8,10 @@ data set, ``all``.
 import numpy as np
 import pandas as pd
 
-from deepfake_lab.bootstrap import share_of, wilson_interval
-from deepfake_lab.degradations import measure_families, with_interval
 from deepfake_lab.evaluation import answered
-from deepfake_lab.metrics import LOW_FPR
+from deepfake_lab.evaluation.bootstrap import share_of, wilson_interval
+from deepfake_lab.evaluation.degradations import measure_families, with_interval
+from deepfake_lab.evaluation.metrics import LOW_FPR
 from deepfake_lab.sources import with_origin
 
 #: What is measured where there are real and fake photos. Both labels weigh the same, so that a

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from deepfake_lab.appendix import about, table_records, write_json, write_tables
-from deepfake_lab.card import write_card
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation.appendix import about, table_records, write_json, write_tables
+from deepfake_lab.evaluation.card import write_card
 
 if TYPE_CHECKING:
-    from deepfake_lab.assess import Assessment
+    from deepfake_lab.evaluation.assess import Assessment
 
 
 def record(folder: str | Path, found: "Assessment", baseline: "Assessment | None" = None) -> Path:
@@ -56,8 +56,8 @@ def with_baseline(folder: str | Path) -> pd.DataFrame:
     """Return what a run folder keeps of each kind of fake, its baseline's rows first.
 
     Returns:
-        Columns as :func:`deepfake_lab.breakdown.family_table`, and ``detector``; empty where
-        the run folder keeps no assessment.
+        Columns as :func:`deepfake_lab.evaluation.breakdown.family_table`, and ``detector``; empty
+        where the run folder keeps no assessment.
     """
     folder = Path(folder)
     kept = []

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from deepfake_lab.bootstrap import share_of
-from deepfake_lab.breakdown import prepared
-from deepfake_lab.degradations import with_interval
+from deepfake_lab.evaluation.bootstrap import share_of
+from deepfake_lab.evaluation.breakdown import prepared
+from deepfake_lab.evaluation.degradations import with_interval
 
 #: Fewer photos than this make a row that says little; it is shown, but no conclusion drawn.
 ENOUGH = 30

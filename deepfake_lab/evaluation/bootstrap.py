@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deepfake_lab.metrics import Scores, measure
+from deepfake_lab.evaluation.metrics import Scores, measure
 
 #: How often the photos are drawn again for an interval.
 RESAMPLES = 1000
@@ -87,7 +87,7 @@ def measure_parts(
     Args:
         rows: N answered photos with ``label, p_fake, verdict, group``.
         parts: key -> (N,) bool, the photos of that part.
-        names: which of :data:`deepfake_lab.metrics.METRICS`.
+        names: which of :data:`deepfake_lab.evaluation.metrics.METRICS`.
         seed: of the draws.
         balanced: whether both labels weigh the same in every metric.
 

@@ -11,9 +11,9 @@ import pandas as pd
 from PIL import Image
 
 from deepfake_lab import images
-from deepfake_lab.checks import SEVERITIES, Finding
+from deepfake_lab.audit.checks import SEVERITIES, Finding
+from deepfake_lab.audit.shortcuts import THRESHOLD
 from deepfake_lab.errors import UserError
-from deepfake_lab.shortcuts import THRESHOLD
 
 if TYPE_CHECKING:
     from deepfake_lab.audit import Audit

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import images
-from deepfake_lab.bootstrap import LEVEL, mean_of, measure_parts, share_of
 from deepfake_lab.detector import Detector
+from deepfake_lab.evaluation.bootstrap import LEVEL, mean_of, measure_parts, share_of
 from deepfake_lab.progress import progress
 
 #: The few steps that notebook 04 shows: (kind, level), see :func:`deepfake_lab.images.degrade`.
@@ -133,7 +133,8 @@ def measure_families(
     """Measure families of fakes against real photos, and their mean where there are several.
 
     Returns:
-        (data set, family) -> :class:`deepfake_lab.bootstrap.Measured`; both labels weigh the same.
+        (data set, family) -> :class:`deepfake_lab.evaluation.bootstrap.Measured`; both labels
+        weigh the same.
     """
     flat = {(data, name): part for data, named in parts.items() for name, part in named.items()}
     measured = measure_parts(rows, flat, metrics, seed=seed, balanced=True)

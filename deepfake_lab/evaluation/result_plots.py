@@ -1,7 +1,7 @@
 """Tables of an assessment -> matplotlib Axes: numbers only, never a photo.
 
 Nothing here shows or saves. Where a table has the column ``detector`` (see
-:func:`deepfake_lab.assess.compare`), each detector gets its color.
+:func:`deepfake_lab.evaluation.assess.compare`), each detector gets its color.
 """
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from deepfake_lab.degradations import AXES
+from deepfake_lab.evaluation.degradations import AXES
 from deepfake_lab.plots import COLORS
 
 #: One color per family in every figure; ``macro`` and ``all`` are black.
@@ -24,8 +24,8 @@ def plot_families(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | None 
     """Show a metric for each kind of fake, with 95% intervals; the dotted line is a coin.
 
     Args:
-        table: as :func:`deepfake_lab.breakdown.family_table` makes it.
-        metric: one of :data:`deepfake_lab.breakdown.FAMILY_METRICS`.
+        table: as :func:`deepfake_lab.evaluation.breakdown.family_table` makes it.
+        metric: one of :data:`deepfake_lab.evaluation.breakdown.FAMILY_METRICS`.
         ax: where to draw.
     """
     sets = table[table["data"] != "all"] if (table["data"] != "all").any() else table
@@ -55,7 +55,7 @@ def plot_sources(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Show the share of each source that is judged wrongly, with 95% intervals.
 
     Args:
-        table: as :func:`deepfake_lab.breakdown.source_table` makes it.
+        table: as :func:`deepfake_lab.evaluation.breakdown.source_table` makes it.
         ax: where to draw.
     """
     rows = table.sort_values(["label", "wrong"], ascending=[False, True], ignore_index=True)
@@ -87,7 +87,7 @@ def plot_coverage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     The curve answers the surest photos first; the dot is the detector's own uncertain band.
 
     Args:
-        table: as :func:`deepfake_lab.breakdown.coverage_table` makes it.
+        table: as :func:`deepfake_lab.evaluation.breakdown.coverage_table` makes it.
         ax: where to draw.
     """
     ax = ax or _axes(5.5, 3.6)
@@ -123,9 +123,9 @@ def plot_degradations(
     """Show a metric along one kind of damage, a curve per kind of fake, with 95% intervals.
 
     Args:
-        table: rows of one data set, as :func:`deepfake_lab.degradations.degradation_table` makes
-            them.
-        kind: one of :data:`deepfake_lab.degradations.AXES`.
+        table: rows of one data set, as
+            :func:`deepfake_lab.evaluation.degradations.degradation_table` makes them.
+        kind: one of :data:`deepfake_lab.evaluation.degradations.AXES`.
         metric: ``roc_auc``, ``balanced_accuracy`` or ``calibration_error``.
         ax: where to draw.
     """
@@ -160,7 +160,7 @@ def plot_reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Show, for photos with about the same P(fake), the share that was fake.
 
     Args:
-        table: as :func:`deepfake_lab.breakdown.reliability_table` makes it.
+        table: as :func:`deepfake_lab.evaluation.breakdown.reliability_table` makes it.
         ax: where to draw.
     """
     ax = ax or _axes(4.2, 4.2)

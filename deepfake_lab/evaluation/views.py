@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 if TYPE_CHECKING:
-    from deepfake_lab.assess import Assessment
+    from deepfake_lab.evaluation.assess import Assessment
 
 #: table -> column of the view -> (column of the table, how it is written). ``score`` and ``share``
 #: come with an interval, ``score-`` and ``share-`` without.
@@ -85,8 +85,9 @@ def view(name: str, table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
     """Return a table as text cells, one column per thing to read.
 
     Args:
-        name: which table, see :class:`deepfake_lab.assess.Assessment`. Of ``coverage`` the
-            detector's own band is shown, of ``degradations`` each data set's mean over families.
+        name: which table, see :class:`deepfake_lab.evaluation.assess.Assessment`. Of ``coverage``
+            the detector's own band is shown, of ``degradations`` each data set's mean over
+            families.
         table: its frame.
         short: fewer columns, for a terminal.
     """

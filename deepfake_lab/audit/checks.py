@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from deepfake_lab import duplicates, facts, shortcuts
+from deepfake_lab import duplicates, facts
+from deepfake_lab.audit import shortcuts
 
 SEVERITIES = ("high", "medium", "low")
 

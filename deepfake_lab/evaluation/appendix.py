@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from deepfake_lab import bootstrap, sources, subgroups, views
+from deepfake_lab import sources
 from deepfake_lab.errors import UserError
-from deepfake_lab.failures import known_failures
+from deepfake_lab.evaluation import bootstrap, subgroups, views
+from deepfake_lab.evaluation.failures import known_failures
 
 if TYPE_CHECKING:
-    from deepfake_lab.assess import Assessment
+    from deepfake_lab.evaluation.assess import Assessment
 
 #: How many decimals a CSV file keeps.
 _PRECISION = "%.6g"
@@ -52,7 +53,7 @@ _METHOD = """\
 
 
 def save(found: "Assessment", folder: Path) -> Path:
-    """Write everything into a folder; see :meth:`deepfake_lab.assess.Assessment.save`."""
+    """Write everything into a folder, as :meth:`.assess.Assessment.save` says."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Where the files lie is of no interest to anybody else.
@@ -126,8 +127,8 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     """Draw every table that can be drawn and return the files."""
     import matplotlib.pyplot as plt
 
-    from deepfake_lab import result_plots as draw
-    from deepfake_lab.degradations import AXES
+    from deepfake_lab.evaluation import result_plots as draw
+    from deepfake_lab.evaluation.degradations import AXES
 
     folder.mkdir(exist_ok=True)
     drawn = {}
@@ -202,7 +203,7 @@ def table_sections(tables: dict[str, pd.DataFrame], heading: str, short: bool = 
     """Return the tables that have rows as Markdown lines, each under its title.
 
     Args:
-        tables: as :class:`deepfake_lab.assess.Assessment` has them.
+        tables: as :class:`deepfake_lab.evaluation.assess.Assessment` has them.
         heading: ``##`` or ``###``.
         short: fewer columns, no rows of several data sets together, and no subgroups too small to
             conclude from.

@@ -54,7 +54,7 @@ def gather(
 ) -> Photos:
     """Read one split of several data sets.
 
-    Arguments and errors as :func:`deepfake_lab.assess.assess`.
+    Arguments and errors as :func:`deepfake_lab.evaluation.assess.assess`.
     """
     if split not in (*SPLITS, "all"):
         raise UserError(f"Unknown split '{split}'; known: {', '.join(SPLITS)}, all.")
