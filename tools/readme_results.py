@@ -84,12 +84,12 @@ def _measures(metrics: dict, left_out: pd.DataFrame | None) -> dict[str, str]:
     for row in metrics["sources"]:
         if row["label"] == "real" and row["data"] in names:
             said[f"real photos called fake: {row['source']}"] = _share(row, "wrong")
-    for row in metrics.get("degradations", ()):
-        if row["kind"] != "messenger" or row["data"] not in names:
-            continue
-        if _stands_for(row, metrics):
+    sent = [row for row in metrics.get("degradations", ()) if row["kind"] == "messenger"]
+    for row in sent:
+        if row["data"] in names and _stands_for(row, metrics):
             said[f"{row['data']}, {row['name']}: AUC lost"] = _score(row, "fall")
-        if row["family"] == "all":
+    for row in sent:
+        if row["data"] in names and row["family"] == "all":
             error = _score(row, "calibration_error")
             said[f"{row['data']}, {row['name']}: calibration error (ECE)"] = error
     for data in names:
