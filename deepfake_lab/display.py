@@ -8,16 +8,8 @@ from html import escape
 import numpy as np
 from PIL import Image, ImageDraw
 
-from deepfake_lab.explain import heat_map, resize_map
+from deepfake_lab.explain import FAKE_COLOR, PALE, REAL_COLOR, heat_map, resize_map
 from deepfake_lab.prediction import Prediction
-
-#: Blue argues for REAL and vermilion for FAKE, as in every figure of the project.
-REAL_COLOR = (0, 114, 178)
-FAKE_COLOR = (213, 94, 0)
-
-#: A heat map whose strongest place argues with less than this (in units of the logit) stays pale:
-#: stretching it would turn noise into evidence.
-PALE = 1.0
 
 #: The strongest place is covered by this share.
 COVER = 0.65

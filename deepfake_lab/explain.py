@@ -8,6 +8,14 @@ from PIL import Image
 
 from deepfake_lab.detector import Detector, Prediction
 
+#: Blue argues for REAL and vermilion for FAKE, as in every figure of the project.
+REAL_COLOR = (0, 114, 178)
+FAKE_COLOR = (213, 94, 0)
+
+#: A heat map whose strongest place argues with less than this (in units of the logit) stays pale:
+#: stretching it would turn noise into evidence.
+PALE = 1.0
+
 #: Side of the grey patch that :func:`occlusion_map` lays over the photo, as a share of the photo.
 PATCH = 1 / 6
 

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.display import FAKE_COLOR, REAL_COLOR, draw_heat, draw_photo, explain_picture
+from deepfake_lab.display import draw_heat, draw_photo, explain_picture
+from deepfake_lab.explain import FAKE_COLOR, REAL_COLOR
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 

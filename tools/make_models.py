@@ -58,7 +58,7 @@ HARD = {
 #: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are.
 RECIPES = {
     "cnn": {
-        "model": "cnn", "image_size": 224, "dropout": 0.5, "stages": [
+        "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
             {"epochs": 20, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
         ],

@@ -6,15 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.explain import log_spectrum, resize_map
-
-#: Blue argues for REAL and vermilion for FAKE, as in every figure of the project.
-REAL_COLOR = (0, 114, 178)
-FAKE_COLOR = (213, 94, 0)
-
-#: A heat map whose strongest place argues with less than this (in units of the logit) stays pale:
-#: stretching it would turn noise into evidence.
-PALE = 1.0
+from deepfake_lab.explain import FAKE_COLOR, PALE, REAL_COLOR, log_spectrum, resize_map
 
 #: Side of the squares whose spectra are averaged, and how many there are per row and column.
 TILE = 128
