@@ -204,8 +204,10 @@ def save_run(
     # The work goes into a neighbouring folder that takes the name at the very end.
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
-        # Without the optimiser: it would triple the file, and a training goes on from a checkpoint.
-        model.save(work / "model.keras", include_optimizer=False)
+        # Without the optimiser: it would quadruple the file, and a training goes on from a
+        # checkpoint. Keras leaves it out of a model alone that was never compiled.
+        model.save(work / "model.keras")
+        keras.models.load_model(work / "model.keras", compile=False).save(work / "model.keras")
         (work / "model.tflite").write_bytes(to_tflite(model))
         config = {
             "name": name,

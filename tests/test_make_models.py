@@ -34,7 +34,9 @@ def home(photos, tmp_path_factory):
     make_140k(folder / "data" / "140k", photos)
     make_faces(folder / "data" / "faces", photos)
     stages = [TINY, TINY | {"image_size": 40, "draw": 1, "keep": "val_auc"}]
-    recipe = {"model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages}
+    recipe = {
+        "model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages, "blend": (0.4, 0.6),
+    }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPFAKE_LAB_HOME", str(folder))
         patch.setenv("DEEPFAKE_LAB_DATA", str(folder / "data"))

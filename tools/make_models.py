@@ -55,16 +55,19 @@ HARD = {
 
 #: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
 #: another `draw` makes two stages with the same mix see different pictures. A stage may have an
-#: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are.
+#: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are. `blend`
+#: says how much the weights of each stage weigh in those that are kept, instead of the last ones
+#: (M. Wortsman et al., "Model soups", ICML 2022, arXiv:2203.05482).
 RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
-            {"epochs": 20, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
+            {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
         ],
     },
     "efficientnet": {
-        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3, "stages": [
+        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
+        "blend": (0, 0, 0.4, 0.6), "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
@@ -142,7 +145,7 @@ def _fit(recipe: dict, load, seed: int, run: str):
 
     `load` takes an image size and returns the splits.
     """
-    model, size, histories = None, None, []
+    model, size, histories, kept = None, None, [], []
     for number, stage in enumerate(recipe["stages"], start=1):
         settings = dict(stage)
         if (wanted := settings.pop("image_size", recipe["image_size"])) != size:
@@ -167,6 +170,11 @@ def _fit(recipe: dict, load, seed: int, run: str):
             **settings,
         )
         histories.append(history.assign(stage=number))
+        kept.append(model.get_weights())
+    if "blend" in recipe:
+        weighted = zip(recipe["blend"], kept, strict=True)
+        parts = zip(*([share * array for array in arrays] for share, arrays in weighted))
+        model.set_weights([sum(part) for part in parts])
     return model, pd.concat(histories, ignore_index=True), splits
 
 
@@ -208,7 +216,7 @@ def _measure(options: argparse.Namespace) -> None:
 
 
 def _leave_out(options: argparse.Namespace) -> None:
-    recipe = RECIPES[options.recipe] | {"stages": [SHORT]}
+    recipe = RECIPES[options.recipe] | {"stages": [SHORT], "blend": (1,)}
     table = paths.model_folder(options.recipe) / "leave_one_out.csv"
     splits = batches.load_splits(_read().manifest, SHORT["image_size"])
     rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
@@ -235,7 +243,7 @@ def _ablate(options: argparse.Namespace) -> None:
             splits = batches.load_splits(
                 manifest[manifest["split"] != "test"], SHORT["image_size"], framing
             )
-        recipe = RECIPES[options.recipe] | {"stages": [stage]}
+        recipe = RECIPES[options.recipe] | {"stages": [stage], "blend": (1,)}
         for seed in seeds:
             print(f"without {what}, seed {seed}", flush=True)
             model, *_ = _fit(
