@@ -275,6 +275,13 @@ def test_a_run_folder_is_whole(run_folder):
     assert [path.name for path in run_folder.parent.iterdir()] == [run_folder.name]
 
 
+def test_the_saved_model_carries_no_optimiser(run_folder):
+    model = keras.models.load_model(run_folder / "model.keras")
+    assert getattr(model, "optimizer", None) is None
+    weights = sum(array.nbytes for array in model.get_weights())
+    assert (run_folder / "model.keras").stat().st_size < 1.5 * weights
+
+
 def test_a_run_folder_says_how_it_was_made(run_folder, data):
     config = json.loads((run_folder / "config.json").read_text())
     assert config["name"] == run_folder.name and config["architecture"] == "cnn"
