@@ -205,6 +205,22 @@ def test_a_moving_average_is_what_is_kept(resumed, splits):
     assert (averaged.get_weights()[0] != plain.get_weights()[0]).any()
 
 
+def test_fused_batch_norms_do_what_those_of_keras_do(splits):
+    photos = splits["train"].centered().astype(np.float32)
+    answers, moved = [], []
+    for fuse in (False, True):
+        model = build_model("efficientnet_lite0", image_size=SIZE, dropout=0)
+        if fuse:
+            training._fuse_batch_norms(model)
+        answers.append(np.array(model(photos, training=True)))
+        moved.append(model.get_weights())
+    np.testing.assert_allclose(answers[1], answers[0], rtol=1e-3, atol=1e-3)
+    for fused, plain in zip(moved[1], moved[0], strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=5e-3, atol=1e-3)
+    before = build_model("efficientnet_lite0", image_size=SIZE).get_weights()
+    assert sum(not np.allclose(new, old) for new, old in zip(moved[1], before)) > 90
+
+
 @pytest.mark.parametrize("train", [fit, fit_head])
 @pytest.mark.parametrize(
     "wrong",
