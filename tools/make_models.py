@@ -56,6 +56,13 @@ HARD = {
 #: The same with fewer draws of 140k's few photos, which are soon learned by heart.
 RARER = HARD | {"real/140k": 20, "fake/140k": 20}
 
+#: The same with as many sharp portraits among the real photos as among the fakes, forgeries
+#: included: with fewer, sharpness itself argues for fake.
+FAIR = HARD | {
+    "real/140k": 34, "real/ciplab": 28, "real/celeba": 8, "real/utkface": 6, "real/dfdc": 24,
+    "fake/140k": 18, "fake/ciplab": 14,
+}  # fmt: skip
+
 #: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
 #: another `draw` makes two stages with the same mix see different pictures. A stage may have an
 #: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are. `blend`
@@ -66,11 +73,14 @@ RECIPES = {
         "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
             {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
+            {"epochs": 14, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
+             "shares": FAIR | {"real/140k": 44, "fake/140k": 30}, "forged": 0.05, "warmup": 0.02,
+             "average": 0.995, "keep": "val_auc", "draw": 1},
         ],
     },
     "efficientnet": {
         "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
-        "blend": (0, 0, 0, 0.3, 0.7), "stages": [
+        "blend": (0, 0, 0, 0.2, 0.2, 0.6), "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
@@ -81,9 +91,12 @@ RECIPES = {
             {"epochs": 18, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
              "shares": HARD, "forged": 0.08, "warmup": 0.03, "average": 0.995, "keep": "val_auc",
              "draw": 2, "image_size": 240, "top_blocks": 13},
-            {"epochs": 12, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
-             "shares": RARER, "forged": 0.08, "warmup": 0.03, "average": 0.999, "keep": "val_auc",
-             "draw": 3, "image_size": 240, "top_blocks": 13},
+            {"epochs": 12, "stop_after": 3, "photos": 9600, "learning_rate": 7e-4,
+             "augment": "mixed", "shares": RARER, "forged": 0.08, "warmup": 0.03,
+             "average": 0.999, "keep": "val_auc", "draw": 3, "image_size": 240, "top_blocks": 13},
+            {"epochs": 9, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
+             "shares": FAIR, "forged": 0.08, "warmup": 0.02, "average": 0.999, "keep": "val_auc",
+             "draw": 4, "image_size": 240, "top_blocks": 13},
         ],
     },
 }  # fmt: skip
@@ -94,7 +107,7 @@ MAX_FALSE_ALARMS = 0.07
 #: What a source teaches about the others, and what helps, shorter trainings tell as well.
 SHORT = {
     "epochs": 1, "photos": 9600, "learning_rate": 1e-3, "augment": "mixed", "shares": EVEN,
-    "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160,
+    "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160, "top_blocks": 13,
 }  # fmt: skip
 
 #: What is taken away from a short training, one thing at a time, and the seeds of each.
@@ -107,7 +120,7 @@ ABLATION = {
         {"shares": {key: EVEN[key] * key.endswith("/140k") for key in EVEN}}, (0,)
     ),
     "the face's frame (largest centred square)": ({"framing": "whole"}, (0,)),
-    "learning in the lowest three blocks": ({"top_blocks": 13}, (0,)),
+    "rest of the lowest three blocks": ({"top_blocks": None}, (0,)),
     "moving average of the weights": ({"average": None}, (0,)),
 }  # fmt: skip
 
