@@ -128,9 +128,9 @@ def _left_out(tables: dict[str, pd.DataFrame]):
         rows = tables["leave_one_out"]
         yield "## Fakes that it had never seen"
         yield (
-            "The same network, in a shorter training without one source or one whole kind of fakes, "
-            "then asked about what was left out, against the real photos. This is what to expect of "
-            "a new generator."
+            "The same network, in a shorter training without one source or one whole kind of "
+            "fakes, then asked about what was left out, against the real photos. This is what to "
+            "expect of a new generator."
         )
         yield _markdown([
             {"left out": row.left_out, "what": row.kind,
@@ -148,9 +148,9 @@ def _left_out(tables: dict[str, pd.DataFrame]):
     if "ablation" in tables:
         yield "## What helped"
         yield (
-            "AUC on validation photos, as they are and worn (recompressed, rescaled, blurred), after "
-            "shorter trainings that each lack one thing. How far the rows `nothing` differ, which "
-            "differ in their seed alone, is chance."
+            "AUC on validation photos, as they are and worn (recompressed, rescaled, blurred), "
+            "after shorter trainings that each lack one thing. How far the rows without `nothing` "
+            "differ, which differ in their seed alone, is chance."
         )
         yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
 
