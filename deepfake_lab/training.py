@@ -90,7 +90,7 @@ def fit(
         warmup_target=learning_rate if rising else None, warmup_steps=rising,
     )  # fmt: skip
     _compile(model, rate, average)
-    _fuse_batch_norms(model)
+    _prepare_batch_norms(model, average)
     settings = {
         "photos": len(train.manifest), "epochs": epochs, "learning_rate": learning_rate,
         "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
@@ -291,18 +291,19 @@ def _compile(model: keras.Model, learning_rate, average: float | None = None) ->
     )
 
 
-def _fuse_batch_norms(model: keras.Model) -> None:
-    """Let the batch norms that learn run as one operation under TensorFlow.
+def _prepare_batch_norms(model: keras.Model, average: float | None) -> None:
+    """Let batch norms follow the averaged weights, and run as one operation under TensorFlow.
 
-    Keras writes a batch norm out as a dozen passes over its input, which take longer than the
-    convolutions. The one operation keeps the unbiased variance of a batch, Keras the biased one:
-    over all places of a batch that is one part in thousands. Saved models know nothing of this.
+    Averaged weights want the means and variances of as many batches, else those of the last few
+    make the validation jump. Keras writes a batch norm out as a dozen passes over its input, which
+    take longer than the convolutions; the one operation keeps the unbiased variance of a batch
+    instead of the biased one, over all places of a batch one part in thousands of a difference.
     """
-    if keras.backend.backend() != "tensorflow":
-        return
     for layer in model._flatten_layers():
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.call = partial(_batch_norm, layer)
+            layer.momentum = max(layer.momentum, average or 0)
+            if keras.backend.backend() == "tensorflow":
+                layer.call = partial(_batch_norm, layer)  # a saved model knows nothing of this
 
 
 def _batch_norm(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):

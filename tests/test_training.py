@@ -211,7 +211,7 @@ def test_fused_batch_norms_do_what_those_of_keras_do(splits):
     for fuse in (False, True):
         model = build_model("efficientnet_lite0", image_size=SIZE, dropout=0)
         if fuse:
-            training._fuse_batch_norms(model)
+            training._prepare_batch_norms(model, None)
         answers.append(np.array(model(photos, training=True)))
         moved.append(model.get_weights())
     np.testing.assert_allclose(answers[1], answers[0], rtol=1e-3, atol=1e-3)
