@@ -29,8 +29,9 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
 
     ``none`` cuts the center. ``light`` crops, flips, recolors a little and recompresses half of the
     pictures once. ``strong`` crops wider, recolors more, and sends most pictures through a random
-    journey of rescaling, blur or sharpening, noise and up to three recompressions; two of five then
-    lose sight of a rectangle. ``mixed`` is light for two pictures of five, strong for the others.
+    journey of rescaling, blur or sharpening, noise and up to three recompressions, or through a
+    messenger; two of five then lose sight of a rectangle. ``mixed`` is light for two pictures of
+    five, strong for the others.
 
     Args:
         frame: (S, S, 3) uint8 RGB with S >= `size`.
@@ -56,8 +57,8 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     picture = _recolor(picture, 0.25, rng)
     if rng.random() < 0.05:
         picture = picture.convert("L").convert("RGB")
-    if rng.random() < 0.75:
-        picture = _journey(picture, rng)
+    way = rng.choice((None, _journey, _send), p=(0.2, 0.55, 0.25))
+    picture = way(picture, rng) if way else picture
     return _hide(picture, rng) if rng.random() < 0.4 else np.asarray(picture)
 
 
@@ -94,6 +95,13 @@ def _journey(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     for step in rng.permutation(np.array(steps, dtype=object)):
         picture = step(picture, rng)
     return picture
+
+
+def _send(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Scale down and recompress as messengers do, and show it large again."""
+    side = max(16, round(picture.width / rng.uniform(1.5, 4)))
+    small = _jpeg(picture.resize((side, side), _filter(rng)), rng, 30, 75)
+    return small.resize(picture.size, Image.Resampling.BICUBIC)  # as the framing scales
 
 
 def _hide(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:

@@ -123,7 +123,7 @@ def test_what_is_left_out_is_gone_from_training_and_no_real_photo_is(home):
 
 def test_the_ablation_has_a_row_per_change_and_seed_with_the_auc_of_each_kind(home):
     rows = pd.read_csv(home / "models" / "cnn" / "ablation.csv")
-    assert rows["without"].tolist() == ["even draws", "even draws", "the face's frame"]
+    assert rows["changed"].tolist() == ["even draws", "even draws", "the face's frame"]
     kinds = {"140k gan", "faces gan", "faces swap"}
     assert set(rows.columns[2:]) == kinds | {f"{kind}, worn" for kind in kinds}
 
