@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.augment import STRENGTHS, augment
+from deepfake_lab.augment import STRENGTHS, _hide, _send, augment
 from deepfake_lab.faces import find_faces
 
 SIDE, SIZE = 136, 128
@@ -57,7 +57,7 @@ def test_strong_reaches_from_sharper_than_the_photo_to_a_quarter_of_its_detail(f
     assert strong.max() > light.max() > original
 
 
-def test_mixed_is_light_for_one_half_and_strong_for_the_other(frame):
+def test_mixed_is_light_for_some_and_strong_for_the_others(frame):
     light, mixed, strong = (
         np.median(_sharpness(_variants(frame, kind, 300))) for kind in ("light", "mixed", "strong")
     )
@@ -74,3 +74,21 @@ def test_half_of_the_variants_are_mirrored(frame):
 def test_a_face_is_still_found_in_nearly_every_variant(frame):
     found = [bool(find_faces(variant)) for variant in _variants(frame, "strong", 100)]
     assert np.mean(found) >= 0.95
+
+
+def test_what_is_hidden_is_one_rectangle_of_one_colour(frame):
+    for rng in np.random.default_rng(0).spawn(20):
+        hidden = _hide(Image.fromarray(frame), rng)
+        rows, columns = np.nonzero((hidden != frame).any(axis=2))
+        box = hidden[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        assert (box == box[0, 0]).all()
+        assert 0.05 * SIDE < min(box.shape[:2]) and max(box.shape[:2]) <= 0.51 * SIDE
+
+
+def test_a_messenger_takes_detail_and_leaves_the_picture(frame):
+    picture = Image.fromarray(frame)
+    for rng in np.random.default_rng(0).spawn(20):
+        sent = np.asarray(_send(picture, rng))
+        assert sent.shape == frame.shape
+        assert _sharpness(sent[None]) < _sharpness(frame[None])
+        assert np.corrcoef(sent.ravel(), frame.ravel())[0, 1] > 0.95
