@@ -77,7 +77,7 @@ RECIPES = {
     },
     "efficientnet": {
         "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
-        "blend": (0, 0, 0, 0.3, 0, 0.3, 0.4), "stages": [
+        "blend": (0, 0, 0, 0.25, 0, 0.25, 0.5), "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
