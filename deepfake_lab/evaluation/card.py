@@ -225,5 +225,5 @@ def _markdown(rows: list[dict]) -> str:
 
 def _plain(cell) -> str:
     if isinstance(cell, float):
-        return "-" if pd.isna(cell) else f"{cell:.4g}"
+        return "-" if pd.isna(cell) else f"{cell:.3f}"
     return str(cell)
