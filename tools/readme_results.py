@@ -103,7 +103,7 @@ def _measures(metrics: dict, left_out: pd.DataFrame | None) -> dict[str, str]:
     for kind, rows in left_out.groupby("kind", sort=False) if left_out is not None else ():
         what = "kind" if kind == "family" else kind
         mean = f"{rows['auc'].mean():.3f}"
-        said[f"a {what} of fakes never seen, mean over {len(rows)} of them: AUC"] = mean
+        said[f"a {what} of fakes left out of a short training, mean of {len(rows)}: AUC"] = mean
     return said
 
 

@@ -129,8 +129,9 @@ def _left_out(tables: dict[str, pd.DataFrame]):
         yield "## Fakes that it had never seen"
         yield (
             "The same network, in a shorter training without one source or one whole kind of "
-            "fakes, then asked about what was left out, against the real photos. This is what to "
-            "expect of a new generator."
+            "fakes, then asked about what was left out, against the real photos. A shorter "
+            "training makes a weaker detector; how far the full one would do better on a new "
+            "generator was not measured."
         )
         yield _markdown([
             {"left out": row.left_out, "what": row.kind,
