@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.images import frame_size
 
 #: How much a training picture is changed.
 STRENGTHS = ("none", "light", "strong", "mixed")
@@ -34,7 +35,8 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     five, strong for the others.
 
     Args:
-        frame: (S, S, 3) uint8 RGB with S >= `size`.
+        frame: (S, S, 3) uint8 RGB with S >= `size`. A frame larger than
+            :func:`deepfake_lab.images.frame_size` says gives a window at a random place.
         size: side of the model's input in pixels.
         strength: one of :data:`STRENGTHS`.
         rng: where every random choice comes from.
@@ -52,7 +54,8 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
         picture = _crop(Image.fromarray(frame), size, size, rng)
         picture = _recolor(_flip(picture, rng), 0.1, rng)
         return np.asarray(_jpeg(picture, rng, 60, 100) if rng.random() < 0.5 else picture)
-    cut = round(side * rng.uniform(0.8, 1.0))
+    # Of a window into a larger frame, as much as of the whole of one made for this input.
+    cut = round(min(side, frame_size(size)) * rng.uniform(0.8, 1.0))
     picture = _flip(_crop(Image.fromarray(frame), cut, size, rng), rng)
     picture = _recolor(picture, 0.25, rng)
     if rng.random() < 0.05:

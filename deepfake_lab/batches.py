@@ -30,7 +30,8 @@ class Split:
     Attributes:
         frames: (N, S, S, 3) uint8 RGB in [0, 255], S as :func:`images.frame_size` says.
         manifest: (N rows) the manifest of these images, in the same order, plus ``face_found``.
-        image_size: side of the model's input in pixels.
+        image_size: side of the model's input in pixels; a smaller one than the frames were cut for
+            makes training see a window at a random place of each.
         keypoints: (N, 6, 2) float32, where eyes, nose, mouth and ears lie in the frame, in pixels
             (see :class:`deepfake_lab.faces.Face`); NaN where no face was found.
     """

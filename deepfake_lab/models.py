@@ -22,7 +22,7 @@ _BLOCK = re.compile(r"(block\d+[a-z]|conv\d+_block\d+)_")
 
 def build_model(
     name: str,
-    image_size: int = 224,
+    image_size: int | None = 224,
     weights: str | Path | None = "imagenet",
     dropout: float = 0.3,
     seed: int = 0,
@@ -31,7 +31,8 @@ def build_model(
 
     Args:
         name: ``"cnn"`` or a backbone's name.
-        image_size: height and width of the photos in pixels, 32 or more.
+        image_size: height and width of the photos in pixels, 32 or more; None for photos of any
+            size, which only a backbone can take.
         weights: where a backbone starts. ``"imagenet"`` (Lite0: the file that the project ships;
             the others: downloaded by Keras), the path of a Keras weights file of the backbone
             without its head, or ``None`` for a random start. There is no CNN trained on ImageNet:
@@ -50,7 +51,9 @@ def build_model(
     """
     if name not in MODEL_NAMES:
         raise UserError(f"Unknown model '{name}'. Known models: {', '.join(MODEL_NAMES)}.")
-    if image_size < 32:
+    if image_size is None and name == "cnn":
+        raise UserError("The model 'cnn' needs an image_size: its dense layer is made for one.")
+    if image_size is not None and image_size < 32:
         raise UserError(f"image_size is {image_size}; these models need 32 pixels or more.")
     if name == "cnn":
         model = _cnn(image_size, dropout, seed)

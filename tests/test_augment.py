@@ -50,6 +50,17 @@ def test_the_picture_that_was_given_stays_as_it_was(frame, strength):
     np.testing.assert_array_equal(frame, before)
 
 
+@pytest.mark.parametrize("strength", ["light", "strong"])
+def test_a_larger_frame_gives_windows_at_random_places_that_show_things_in_their_size(strength):
+    ramp = np.mgrid[:SIDE, :SIDE].sum(0) / 2 + 60  # brightness tells the place, its slope the scale
+    frame = np.repeat(ramp[..., None], 3, axis=2).round().astype(np.uint8)
+    rngs = np.random.default_rng(0).spawn(100)
+    windows = np.stack([augment(frame, 32, strength, rng)[..., 1] for rng in rngs]).astype(float)
+    slopes = np.abs(np.diff(windows, axis=2)).mean(axis=2).mean(axis=1)
+    assert 0.4 < np.median(slopes) < 0.7  # 0.5 as it is, 2.1 for the whole frame made this small
+    assert np.ptp(windows.mean(axis=(1, 2))) > SIDE / 2
+
+
 def test_strong_reaches_from_sharper_than_the_photo_to_a_quarter_of_its_detail(frame):
     light, strong = (_sharpness(_variants(frame, kind, 200)) for kind in ("light", "strong"))
     original = _sharpness(frame[None])[0]

@@ -6,10 +6,12 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from deepfake_lab import paths
+from deepfake_lab.batches import load_splits
 from deepfake_lab.datasets import read_dataset
 
 sys.path.insert(0, str(paths.project() / "tools"))
@@ -29,14 +31,14 @@ def photos() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def home(photos, tmp_path_factory):
-    """A home in which a tiny `cnn` was trained in two stages, left things out, and was measured."""
+    """A home where a tiny `cnn` was trained in three stages, left things out, and was measured."""
     folder = tmp_path_factory.mktemp("shipped")
     make_140k(folder / "data" / "140k", photos)
     make_faces(folder / "data" / "faces", photos)
-    stages = [TINY, TINY | {"image_size": 40, "draw": 1, "keep": "val_auc"}]
-    recipe = {
-        "model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages, "blend": (0.4, 0.6),
-    }  # fmt: skip
+    stages = [
+        TINY, TINY | {"draw": 1, "keep": "val_auc"}, TINY | {"draw": 2, "start": (0.4, 0.6)},
+    ]  # fmt: skip
+    recipe = {"model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPFAKE_LAB_HOME", str(folder))
         patch.setenv("DEEPFAKE_LAB_DATA", str(folder / "data"))
@@ -97,9 +99,37 @@ def metrics(folder: Path) -> dict:
 
 def test_the_stages_follow_one_another_and_the_recipe_is_kept(home):
     folder = home / "models" / "cnn"
-    assert pd.read_csv(folder / "history.csv")["stage"].tolist() == [1, 2]
+    assert pd.read_csv(folder / "history.csv")["stage"].tolist() == [1, 2, 3]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    assert len(config["recipe"]["stages"]) == 2 and config["image_size"] == 40
+    assert len(config["recipe"]["stages"]) == 3 and config["image_size"] == 40
+
+
+def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_names(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("DEEPFAKE_LAB_HOME", str(tmp_path))
+    rows = read_dataset("sample").manifest.groupby(["split", "label"]).head(4)
+    seen = []
+
+    def fit(model, train, valid, **_):
+        seen.append((model.get_weights(), model.input.shape, train.image_size, valid.image_size))
+        model.set_weights([weights + len(seen) for weights in model.get_weights()])
+        return pd.DataFrame({"epoch": [1]})
+
+    monkeypatch.setattr(make_models.training, "fit", fit)
+    shares = {key: 1 for key in make_models.EVEN}
+    stage = {"photos": 8, "shares": shares, "forged": 0.0, "top_blocks": 1}
+    recipe = {"model": "efficientnet_lite0", "image_size": 64, "dropout": 0.0, "stages": [
+        stage, stage, stage | {"window": 48, "start": (0.75, 0.25)},
+    ]}  # fmt: skip
+    model, *_ = make_models._fit(recipe, lambda size: load_splits(rows, size), 0, "run")
+    first = seen[0][0][0]
+    np.testing.assert_allclose(seen[1][0][0], first + 1, rtol=1e-5)
+    np.testing.assert_allclose(seen[2][0][0], first + 0.75 * 1 + 0.25 * 3, rtol=1e-5)
+    assert [entry[1:] for entry in seen[1:]] == [
+        ((None, 64, 64, 3), 64, 64), ((None, None, None, 3), 48, 64)
+    ]  # fmt: skip
+    assert model.input.shape == (None, 64, 64, 3)
 
 
 def test_every_source_and_every_family_of_several_is_left_out_once(home):
@@ -112,8 +142,6 @@ def test_every_source_and_every_family_of_several_is_left_out_once(home):
 
 
 def test_what_is_left_out_is_gone_from_training_and_no_real_photo_is(home):
-    from deepfake_lab.batches import load_splits
-
     whole = load_splits(make_models._read().manifest, 40)["train"]
     rest = make_models._without(whole, "source", "dfdc")
     gone = set(whole.manifest["path"]) - set(rest.manifest["path"])

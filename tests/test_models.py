@@ -172,6 +172,18 @@ def test_an_unknown_model_lists_the_known_ones():
         build_model("vgg16")
 
 
+def test_a_backbone_without_a_size_takes_photos_of_any_and_answers_as_one_with_it():
+    sized, free = (build_model("efficientnet_lite0", size, None) for size in (64, None))
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(sized.predict_on_batch(photos), free.predict_on_batch(photos))
+    assert free.predict_on_batch(photos[:, :48, :48]).shape == (2, 1)
+
+
+def test_the_cnn_is_refused_without_a_size():
+    with pytest.raises(UserError, match="needs an image_size"):
+        build_model("cnn", image_size=None)
+
+
 def test_an_image_size_too_small_for_the_models_is_refused():
     with pytest.raises(UserError, match="32 pixels"):
         build_model("cnn", image_size=16)

@@ -63,21 +63,33 @@ FAIR = HARD | {
     "fake/140k": 18, "fake/ciplab": 14,
 }  # fmt: skip
 
+#: Most draws for the face swaps, which are learned last, and as many sharp portraits on both sides.
+SWAPS = {
+    "real/140k": 26, "real/ciplab": 22, "real/celeba": 10, "real/utkface": 8, "real/dfdc": 30,
+    "real/caltech101": 3,
+    "fake/140k": 22, "fake/stylegan2": 5, "fake/generated_photos": 3, "fake/mobilestylegan": 2,
+    "fake/stable_diffusion_21": 5, "fake/sfhq_t2i": 7, "fake/dfdc": 30, "fake/ciplab": 14,
+    "fake/self_blended": 1, "fake/face_swap": 1,
+}  # fmt: skip
+
 #: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
 #: another `draw` makes two stages with the same mix see different pictures. A stage may have an
-#: `image_size` of its own, and leave all but the `top_blocks` of a backbone as they are. `blend`
-#: says how much the weights of each stage weigh in those that are kept, instead of the last ones
+#: `image_size` of its own, learn from a `window` of so many pixels at a random place of the frame,
+#: and leave all but the `top_blocks` of a backbone as they are. It begins with the weights of the
+#: stage before, or where `start` says how much each of the earlier ones weighs, with their mean
 #: (M. Wortsman et al., "Model soups", ICML 2022, arXiv:2203.05482).
 RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
             {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
+            {"epochs": 26, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
+             "shares": FAIR | {"real/140k": 44, "fake/140k": 30}, "forged": 0.05,
+             "warmup": 0.02, "average": 0.995, "keep": "val_auc", "draw": 1},
         ],
     },
     "efficientnet": {
-        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
-        "blend": (0, 0, 0, 0.25, 0, 0.25, 0.5), "stages": [
+        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3, "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
@@ -97,6 +109,10 @@ RECIPES = {
             {"epochs": 5, "photos": 9600, "learning_rate": 5e-4, "augment": "mixed",
              "shares": FAIR, "forged": 0.08, "warmup": 0.03, "average": 0.995, "keep": "val_auc",
              "draw": 5, "image_size": 240, "top_blocks": 13},
+            {"epochs": 28, "photos": 9600, "learning_rate": 1e-3, "augment": "mixed",
+             "shares": SWAPS, "forged": 0.08, "warmup": 0.03, "average": 0.99, "keep": "val_auc",
+             "draw": 8, "image_size": 240, "window": 160, "top_blocks": 13,
+             "start": (0, 0, 0, 0.25, 0, 0.25, 0.5)},
         ],
     },
 }  # fmt: skip
@@ -110,18 +126,22 @@ SHORT = {
     "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160, "top_blocks": 13,
 }  # fmt: skip
 
+ONLY_140K = {key: EVEN[key] * key.endswith("/140k") for key in EVEN}
+
 #: What is changed about a shorter training still, one thing at a time, and the seeds of each.
 ABLATION = {
     "nothing": ({}, (0, 1, 2)),
     "worn pictures among the others": ({"augment": "mixed"}, (0, 1, 2)),
     "no forgeries made on the fly": ({"forged": 0.0}, (0,)),
     "each photo drawn as often as any": ({"shares": None}, (0,)),
-    "140k's photos alone": (
-        {"shares": {key: EVEN[key] * key.endswith("/140k") for key in EVEN}}, (0,)
-    ),
+    "140k's photos alone": ({"shares": ONLY_140K}, (0,)),
     "largest centred square instead of the face's frame": ({"framing": "whole"}, (0,)),
     "lowest three blocks learn, too": ({"top_blocks": None}, (0,)),
     "no moving average of the weights": ({"average": None}, (0,)),
+    "140k's photos alone, 16,800 of them": ({"shares": ONLY_140K, "photos": 16800}, (0,)),
+    "the same, windows of 160 pixels of frames for 240": (
+        {"shares": ONLY_140K, "photos": 16800, "image_size": 240, "window": 160}, (0,)
+    ),
 }  # fmt: skip
 
 
@@ -164,13 +184,16 @@ def _fit(recipe: dict, load, seed: int, run: str):
 
     `load` takes an image size and returns the splits.
     """
-    model, size, histories, kept = None, None, [], []
+    size, histories, kept = None, [], []
     for number, stage in enumerate(recipe["stages"], start=1):
         settings = dict(stage)
         if (wanted := settings.pop("image_size", recipe["image_size"])) != size:
             size, splits = wanted, load(wanted)
-        model = _model(recipe, size, settings.pop("top_blocks", None), model, seed)
-        train = splits["train"]
+        window, start = settings.pop("window", size), settings.pop("start", None)
+        model = _model(recipe, size if window == size else None, seed, _mean(kept, start))
+        if (top_blocks := settings.pop("top_blocks", None)) is not None:
+            models.set_trainable(model, top_blocks)
+        train = replace(splits["train"], image_size=window)
         present = set(_keys(train))
         shares = settings.pop("shares") or train.manifest["source"].groupby(_keys(train)).size()
         shares = {key: float(share) for key, share in shares.items()}
@@ -190,24 +213,27 @@ def _fit(recipe: dict, load, seed: int, run: str):
         )
         histories.append(history.assign(stage=number))
         kept.append(model.get_weights())
-    if "blend" in recipe:
-        weighted = zip(recipe["blend"], kept, strict=True)
-        parts = zip(*([share * array for array in arrays] for share, arrays in weighted))
-        model.set_weights([sum(part) for part in parts])
-    return model, pd.concat(histories, ignore_index=True), splits
+    # Anew, for whole frames and nothing else, whatever the last stage learned from.
+    return _model(recipe, size, seed, kept[-1]), pd.concat(histories, ignore_index=True), splits
+
+
+def _mean(kept: list[list], start: tuple[float, ...] | None) -> list | None:
+    """Return the weights to begin with: the last ones, or the mean of those of all stages."""
+    if start is None:
+        return kept[-1] if kept else None
+    weighted = zip(start, kept, strict=True)
+    return [sum(part) for part in zip(*([share * w for w in ws] for share, ws in weighted))]
 
 
 def _keys(split: batches.Split) -> pd.Series:
     return split.manifest["label"] + "/" + split.manifest["source"]
 
 
-def _model(recipe: dict, size: int, top_blocks: int | None, older, seed: int):
-    """Return a new model, with the weights of the stage before where there was one."""
+def _model(recipe: dict, size: int | None, seed: int, weights: list | None):
+    """Return a new model, with these weights if there are any."""
     model = models.build_model(recipe["model"], size, dropout=recipe["dropout"], seed=seed)
-    if older is not None:
-        model.set_weights(older.get_weights())
-    if top_blocks is not None:
-        models.set_trainable(model, top_blocks)
+    if weights is not None:
+        model.set_weights(weights)
     return model
 
 
@@ -245,8 +271,8 @@ def _leave_out(options: argparse.Namespace) -> None:
         print(f"without the {kind} {name}", flush=True)
         rest = {split: _without(splits[split], kind, name) for split in ("train", "valid")}
         recipe = RECIPES[options.recipe] | {
-            "stages": [SHORT | {"forged": _forged(splits["train"], kind, name)}], "blend": (1,)
-        }  # fmt: skip
+            "stages": [SHORT | {"forged": _forged(splits["train"], kind, name)}]
+        }
         model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
         pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
@@ -256,17 +282,20 @@ def _leave_out(options: argparse.Namespace) -> None:
 def _ablate(options: argparse.Namespace) -> None:
     table = paths.model_folder(options.recipe) / "ablation.csv"
     manifest = _read().manifest
-    rows, framing, splits = [], None, {}
+    rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
+    done = {(row["changed"], row["seed"]) for row in rows}
+    loaded, splits = None, {}
     for number, (what, (change, seeds)) in enumerate(ABLATION.items()):
         stage = SHORT | {"photos": 6400} | change
-        if (wanted := stage.pop("framing", "face")) != framing:
-            framing = wanted
-            splits = batches.load_splits(
-                manifest[manifest["split"] != "test"], SHORT["image_size"], framing
-            )
-        recipe = RECIPES[options.recipe] | {"stages": [stage], "blend": (1,)}
+        wanted = (stage["image_size"], stage.pop("framing", "face"))
         for seed in seeds:
+            if (what, seed) in done:
+                continue
             print(f"changed: {what}, seed {seed}", flush=True)
+            if wanted != loaded:
+                loaded = wanted
+                splits = batches.load_splits(manifest[manifest["split"] != "test"], *wanted)
+            recipe = RECIPES[options.recipe] | {"stages": [stage]}
             model, *_ = _fit(
                 recipe, lambda _, splits=splits: splits, seed, f"ablation{number}-seed{seed}"
             )
