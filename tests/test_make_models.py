@@ -119,7 +119,8 @@ def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_n
     monkeypatch.setattr(make_models.training, "fit", fit)
     shares = {key: 1 for key in make_models.EVEN}
     stage = {"photos": 8, "shares": shares, "forged": 0.0, "top_blocks": 1}
-    recipe = {"model": "efficientnet_lite0", "image_size": 64, "dropout": 0.0, "stages": [
+    recipe = {"model": "efficientnet_lite0", "image_size": 64, "dropout": 0.0,
+              "blend": (0.0, 0.5, 0.5), "stages": [
         stage, stage, stage | {"window": 48, "start": (0.75, 0.25)},
     ]}  # fmt: skip
     model, *_ = make_models._fit(recipe, lambda size: load_splits(rows, size), 0, "run")
@@ -130,6 +131,8 @@ def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_n
         ((None, 64, 64, 3), 64, 64), ((None, None, None, 3), 48, 64)
     ]  # fmt: skip
     assert model.input.shape == (None, 64, 64, 3)
+    last = first + 0.75 * 1 + 0.25 * 3 + 3
+    np.testing.assert_allclose(model.get_weights()[0], (first + 3 + last) / 2, rtol=1e-5)
 
 
 def test_every_source_and_every_family_of_several_is_left_out_once(home):

@@ -76,7 +76,8 @@ SWAPS = {
 #: another `draw` makes two stages with the same mix see different pictures. A stage may have an
 #: `image_size` of its own, learn from a `window` of so many pixels at a random place of the frame,
 #: and leave all but the `top_blocks` of a backbone as they are. It begins with the weights of the
-#: stage before, or where `start` says how much each of the earlier ones weighs, with their mean
+#: stage before, or with the mean of those of all stages before it, each as heavy as `start` says;
+#: `blend` says the same of the weights that are kept in the end
 #: (M. Wortsman et al., "Model soups", ICML 2022, arXiv:2203.05482).
 RECIPES = {
     "cnn": {
@@ -89,7 +90,8 @@ RECIPES = {
         ],
     },
     "efficientnet": {
-        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3, "stages": [
+        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
+        "blend": (0, 0, 0, 0.125, 0, 0.125, 0.25, 0.5), "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
@@ -214,14 +216,15 @@ def _fit(recipe: dict, load, seed: int, run: str):
         histories.append(history.assign(stage=number))
         kept.append(model.get_weights())
     # Anew, for whole frames and nothing else, whatever the last stage learned from.
-    return _model(recipe, size, seed, kept[-1]), pd.concat(histories, ignore_index=True), splits
+    model = _model(recipe, size, seed, _mean(kept, recipe.get("blend")))
+    return model, pd.concat(histories, ignore_index=True), splits
 
 
-def _mean(kept: list[list], start: tuple[float, ...] | None) -> list | None:
-    """Return the weights to begin with: the last ones, or the mean of those of all stages."""
-    if start is None:
+def _mean(kept: list[list], shares: tuple[float, ...] | None) -> list | None:
+    """Return the mean of the weights of all stages so far; without shares, the last ones."""
+    if shares is None:
         return kept[-1] if kept else None
-    weighted = zip(start, kept, strict=True)
+    weighted = zip(shares, kept, strict=True)
     return [sum(part) for part in zip(*([share * w for w in ws] for share, ws in weighted))]
 
 
@@ -271,7 +274,8 @@ def _leave_out(options: argparse.Namespace) -> None:
         print(f"without the {kind} {name}", flush=True)
         rest = {split: _without(splits[split], kind, name) for split in ("train", "valid")}
         recipe = RECIPES[options.recipe] | {
-            "stages": [SHORT | {"forged": _forged(splits["train"], kind, name)}]
+            "stages": [SHORT | {"forged": _forged(splits["train"], kind, name)}],
+            "blend": None,
         }
         model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
@@ -295,7 +299,7 @@ def _ablate(options: argparse.Namespace) -> None:
             if wanted != loaded:
                 loaded = wanted
                 splits = batches.load_splits(manifest[manifest["split"] != "test"], *wanted)
-            recipe = RECIPES[options.recipe] | {"stages": [stage]}
+            recipe = RECIPES[options.recipe] | {"stages": [stage], "blend": None}
             model, *_ = _fit(
                 recipe, lambda _, splits=splits: splits, seed, f"ablation{number}-seed{seed}"
             )
