@@ -84,8 +84,8 @@ RECIPES = {
         "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
             {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
-            {"epochs": 26, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
-             "shares": FAIR | {"real/140k": 44, "fake/140k": 30}, "forged": 0.05,
+            {"epochs": 14, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
+             "shares": FAIR | {"real/140k": 56, "fake/140k": 48}, "forged": 0.05,
              "warmup": 0.02, "average": 0.995, "keep": "val_auc", "draw": 1},
         ],
     },
