@@ -63,7 +63,7 @@ FAIR = HARD | {
     "fake/140k": 18, "fake/ciplab": 14,
 }  # fmt: skip
 
-#: Most draws for the face swaps, which are learned last, and as many sharp portraits on both sides.
+#: Most draws for the face swaps, which are learned last.
 SWAPS = {
     "real/140k": 26, "real/ciplab": 22, "real/celeba": 10, "real/utkface": 8, "real/dfdc": 30,
     "real/caltech101": 3,
@@ -130,7 +130,7 @@ SHORT = {
 
 ONLY_140K = {key: EVEN[key] * key.endswith("/140k") for key in EVEN}
 
-#: What is changed about a shorter training still, one thing at a time, and the seeds of each.
+#: What is changed about a shorter training still, and the seeds of each.
 ABLATION = {
     "nothing": ({}, (0, 1, 2)),
     "worn pictures among the others": ({"augment": "mixed"}, (0, 1, 2)),
@@ -140,8 +140,8 @@ ABLATION = {
     "largest centred square instead of the face's frame": ({"framing": "whole"}, (0,)),
     "lowest three blocks learn, too": ({"top_blocks": None}, (0,)),
     "no moving average of the weights": ({"average": None}, (0,)),
-    "140k's photos alone, 16,800 of them": ({"shares": ONLY_140K, "photos": 16800}, (0,)),
-    "the same, windows of 160 pixels of frames for 240": (
+    "140k's photos alone, 16,800 draws": ({"shares": ONLY_140K, "photos": 16800}, (0,)),
+    "140k's photos alone, 16,800 draws, windows": (
         {"shares": ONLY_140K, "photos": 16800, "image_size": 240, "window": 160}, (0,)
     ),
 }  # fmt: skip
