@@ -150,8 +150,8 @@ def _left_out(tables: dict[str, pd.DataFrame]):
         yield "## What helped"
         yield (
             "AUC on validation photos, as they are and worn (recompressed, rescaled, blurred), "
-            "after shorter trainings that differ in what the first column says. How far the rows in "
-            "which nothing is changed but the seed lie apart is chance."
+            "after shorter trainings that differ in what the first column says. How far the rows "
+            "in which nothing is changed but the seed lie apart is chance."
         )
         yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
 
