@@ -50,6 +50,13 @@ class Split:
         """Return the model's view of the images, (N, image_size, image_size, 3) uint8."""
         return images.center_crop(self.frames[start:stop], self.image_size)
 
+    def worn(self, seed: int) -> np.ndarray:
+        """Return each image once as photos come out of a journey, shape and dtype as centered."""
+        rngs = np.random.default_rng(seed).spawn(len(self.frames))
+        return np.stack([
+            change(frame, self.image_size, "strong", rng) for frame, rng in zip(self.frames, rngs)
+        ])  # fmt: skip
+
 
 def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") -> dict[str, Split]:
     """Decode and cut every image of a manifest once.
@@ -119,9 +126,11 @@ class Mix:
     Attributes:
         photos: how many photos an epoch draws, with replacement.
         shares: ``label/source`` -> its share of the draws; they are brought to a sum of 1. Every
-            source of the training split must be named (0 leaves one out).
-        forged: share of the draws that is turned into a forgery: real photos, drawn by the shares,
-            that :func:`deepfake_lab.forge.forge` changes into fakes; the shares divide the rest.
+            source of the training split must be named (0 leaves one out). ``forged/source`` is
+            the share of fakes that :func:`deepfake_lab.forge.forge` makes of that source's real
+            photos.
+        forged: share of the draws that are forgeries of any source's real photos, drawn by the
+            shares; the shares divide the rest.
     """
 
     photos: int
@@ -136,6 +145,7 @@ def training_batches(
     seed: int,
     epochs: range = range(1),
     mix: Mix | None = None,
+    pairs: bool = False,
 ):
     """Return tf.data batches: (B, H, W, 3) float32 in [0, 255] and (B, 1) float32 0/1.
 
@@ -149,31 +159,39 @@ def training_batches(
         seed: of order and random changes.
         epochs: the numbers of the epochs, counted from 0, that follow one another.
         mix: what an epoch draws; by default each photo once.
+        pairs: let each photo drawn come twice in a row, changed ``light`` and ``strong``, whatever
+            `augment` says.
 
     Raises:
         UserError: an unknown augmentation, or a mix that does not fit the photos.
     """
     check_strength(augment)
-    parts = [_epoch(split, batch_size, augment, (seed, epoch), mix) for epoch in epochs]
+    parts = [_epoch(split, batch_size, augment, (seed, epoch), mix, pairs) for epoch in epochs]
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.concatenate(part)
     return joined.prefetch(2)
 
 
-def _epoch(split: Split, batch_size: int, augment: str, seeds: tuple[int, int], mix: Mix | None):
+def _epoch(
+    split: Split, batch_size: int, augment: str, seeds: tuple[int, int], mix: Mix | None,
+    pairs: bool,
+):  # fmt: skip
     import tensorflow as tf
 
     rows, forged = _draws(split, seeds, mix)
+    strengths = ("light", "strong") if pairs else (augment,)
+    rows, forged = np.repeat(rows, len(strengths)), np.repeat(forged, len(strengths))
     labels = np.where(forged, 1, split.labels[rows]).astype(np.float32)[:, None]  # (n, 1)
     donors = _forgeable(split) if forged.any() else {}
 
     def picture(position):
-        rng = np.random.default_rng((*seeds, position))
+        number, strength = divmod(position, len(strengths))
+        rng = np.random.default_rng((*seeds, number))  # so that both of a pair are forged alike
         frame = split.frames[rows[position]]
         if forged[position]:
             frame = _forgery(split, rows[position], donors, rng)
-        return change(frame, split.image_size, augment, rng).astype(np.float32)
+        return change(frame, split.image_size, strengths[strength], rng).astype(np.float32)
 
     def prepare(position):
         image = tf.numpy_function(picture, [position], tf.float32, stateful=False)
@@ -195,14 +213,26 @@ def _draws(split: Split, seeds: tuple[int, int], mix: Mix | None) -> tuple[np.nd
     keys = split.manifest["label"] + "/" + split.manifest["source"]
     _check_mix(mix, set(keys))
     weights = (keys.map(mix.shares) / keys.map(keys.value_counts())).to_numpy(float)
-    base = weights * (split.labels == 0) * can_forge(split.keypoints, split.frames.shape[1])
-    count = round(mix.forged * mix.photos) if base.any() else 0
+    good = (split.labels == 0) & can_forge(split.keypoints, split.frames.shape[1])
+    any_source, own_source = weights * good, _forged_weights(split, mix, good)
+    count = round(mix.forged * mix.photos) if any_source.any() else 0
+    own = own_source.sum() / (weights.sum() + own_source.sum())
+    counts = (mix.photos - count - round(own * (mix.photos - count)), count)
     rows = np.concatenate([
-        rng.choice(len(weights), mix.photos - count, p=weights / weights.sum()),
-        rng.choice(len(weights), count, p=base / base.sum()) if count else np.array([], int),
+        rng.choice(len(part), number, p=part / part.sum()) if number else np.array([], int)
+        for part, number in zip(
+            (weights, any_source, own_source), (*counts, mix.photos - sum(counts))
+        )
     ])  # fmt: skip
     order = rng.permutation(mix.photos)
-    return rows[order], (np.arange(mix.photos) >= mix.photos - count)[order]
+    return rows[order], (np.arange(mix.photos) >= counts[0])[order]
+
+
+def _forged_weights(split: Split, mix: Mix, good: np.ndarray) -> np.ndarray:
+    """Return how often each photo is the base of its own source's forgeries, (N,)."""
+    sources = split.manifest["source"].where(good)
+    shares = ("forged/" + sources).map(mix.shares) / sources.map(sources.value_counts())
+    return shares.fillna(0).to_numpy(float)
 
 
 def _check_mix(mix: Mix, present: set[str]) -> None:

@@ -1,13 +1,58 @@
 """From raw scores to probabilities, and to "I do not know"."""
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, QuantileRegressor
 
 from deepfake_lab.errors import UserError
 
 #: Outside the uncertain band, at most this share of the verdicts may be wrong, as far as the
 #: validation photos can tell.
 MAX_ERROR = 0.05
+
+
+def fit_sharpness(
+    logits: np.ndarray,
+    sharpness: np.ndarray,
+    labels: np.ndarray,
+    sources: np.ndarray,
+    max_false_alarms: float,
+) -> dict:
+    """Say how the scores of real photos depend on how sharp the photos are.
+
+    Args:
+        logits: (N,) raw scores of validation photos.
+        sharpness: (N,) as :func:`deepfake_lab.sharpness.measure_sharpness` measures it.
+        labels: (N,) 1 for fake, 0 for real; only the real ones count, each source as much.
+        sources: (N,) which source each photo is from.
+        max_false_alarms: this share of the real photos of any sharpness lies above the center by
+            more than the spread.
+
+    Returns:
+        ``center`` (their median), ``spread`` and ``slope`` (the spread is
+        ``spread + slope * sharpness``, in logits), ``zero`` (0), and ``sharpness``, the range
+        ([low, high]) in which that was seen. Beyond it the nearest end counts, so the spread is
+        never negative. See :func:`deepfake_lab.sharpness.scaled`.
+
+    Source: R. Koenker and G. Bassett, "Regression Quantiles", Econometrica 46(1), 1978; to bring
+        scores to those of real ones of the same condition is known from speaker verification
+        (R. Auckenthaler et al., "Score Normalization for Text-Independent Speaker Verification
+        Systems", Digital Signal Processing 10, 2000).
+    """
+    real = labels == 0
+    logits, sharpness = np.asarray(logits[real], np.float64), np.asarray(sharpness[real])
+    _, source, counts = np.unique(sources[real], return_inverse=True, return_counts=True)
+    weights = 1 / counts[source]
+    weights *= len(weights) / weights.sum()
+    low, high = np.quantile(sharpness, (0.01, 0.99))
+    inside = sharpness.clip(low, high)[:, None]
+    center = float(np.quantile(logits, 0.5, weights=weights, method="inverted_cdf"))
+    line = QuantileRegressor(quantile=1 - max_false_alarms, alpha=0.0)
+    line.fit(inside, logits - center, sample_weight=weights)
+    slope, spread = float(line.coef_[0]), float(line.intercept_)
+    if min(spread + slope * low, spread + slope * high) <= 0:
+        spread, slope = float(np.std(logits)) or 1.0, 0.0
+    return {"center": center, "spread": spread, "slope": slope, "zero": 0.0,
+            "sharpness": [float(low), float(high)]}  # fmt: skip
 
 
 def fit_calibration(

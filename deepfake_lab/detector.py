@@ -26,6 +26,7 @@ from deepfake_lab.prediction import (
     verdict_line,
 )
 from deepfake_lab.runfolder import PARTS, checksums, read_run
+from deepfake_lab.sharpness import measure_sharpness, scaled
 
 __all__ = ["ANSWER_COLUMNS", "PARTS", "Detector", "Prediction", "checksums", "verdict_line"]
 
@@ -113,7 +114,10 @@ class Detector:
         return frame_center(images.read_image(photo), self.image_size, self.config["framing"])
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the raw scores of square pictures; positive says fake.
+        """Return the scores of square pictures; the higher, the more they look fake.
+
+        Where the detector knows how scores depend on sharpness, they are on that scale; see
+        :func:`deepfake_lab.sharpness.scaled`.
 
         Args:
             pixels: (N, S, S, 3) uint8 with S at least the model's input, whose center is taken.
@@ -123,7 +127,7 @@ class Detector:
         """
         pixels = images.center_crop(pixels, self.image_size)
         if len(pixels) == 1:
-            outputs = [self._graph.run(pixels[0])]
+            outputs = [self._run(pixels[0])]
         else:
             outputs = list(overlapped(self._run_all, pixels))
         return np.array([output["logit"].item() for output in outputs], np.float32)
@@ -224,7 +228,7 @@ class Detector:
         """
         seen = [self._look(photo, change, preview) for photo in photos]
         good = [one for one in seen if not isinstance(one, UserError)]
-        outputs = [self._graph.run(framed.pixels, alone) for framed, _, _ in good]
+        outputs = [self._run(framed.pixels, alone) for framed, _, _ in good]
         logits = [output["logit"].item() for output in outputs]
         scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
         names = names or [""] * len(photos)
@@ -274,7 +278,16 @@ class Detector:
         return framed, pixels.shape[1::-1], small_copy(pixels) if preview else None
 
     def _run_all(self, group: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
-        return [self._graph.run(picture, alone=False) for picture in group]
+        return [self._run(picture, alone=False) for picture in group]
+
+    def _run(self, picture: np.ndarray, alone: bool = True) -> dict[str, np.ndarray]:
+        """Return logit and activation map of one picture, on the scale of photos as sharp."""
+        outputs = self._graph.run(picture, alone)
+        scale = self.config.get("sharpness")
+        if scale is None:
+            return outputs
+        sharpness = measure_sharpness(picture)
+        return {name: scaled(output, sharpness, scale) for name, output in outputs.items()}
 
     def _prediction(
         self, name: str, framed: FramedFace, photo_size: tuple[int, int],

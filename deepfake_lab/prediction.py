@@ -35,7 +35,7 @@ class Prediction:
         framed: the square that was judged, and the face in it.
         model: name of the detector.
         caveats: what speaks against relying on this answer, one sentence each.
-        logit: the model's raw score, before calibration; positive says fake.
+        logit: the model's score, before calibration; positive says fake.
         activation_map: (h, w) float32 shares of the logit by place; None where the model has none
             (see :func:`deepfake_lab.explain.heat_map`).
         detector: who gave the answer.

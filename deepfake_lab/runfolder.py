@@ -85,6 +85,9 @@ def _read_config(file: Path) -> dict:
         _ = [config[part] for part in ("name", "image_size", "framing", "threshold")]
         _low, _high = config["uncertain_band"]
         _ = config["data"]["name"], config["data"]["train"]
+        if "sharpness" in config:
+            _ = [config["sharpness"][part] for part in ("center", "spread", "slope", "zero")]
+            _low, _high = config["sharpness"]["sharpness"]
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise UserError(f"{file} is damaged: train this detector again.") from error
     return config

@@ -15,9 +15,8 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import models, paths
-from deepfake_lab.augment import augment as augment_picture
 from deepfake_lab.batches import Mix, Split, evaluation_batches, training_batches
-from deepfake_lab.calibration import fit_calibration
+from deepfake_lab.calibration import fit_calibration, fit_sharpness
 from deepfake_lab.checkpoints import Keeper
 from deepfake_lab.datasets import Dataset
 from deepfake_lab.detector import Detector, checksums
@@ -25,6 +24,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
 from deepfake_lab.evaluation.card import write_card
 from deepfake_lab.litert import quiet_stderr
+from deepfake_lab.sharpness import measure_sharpness, scaled
 
 #: Packages whose versions a run folder records.
 _RECORDED = ("deepfake-lab", "keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
@@ -43,6 +43,7 @@ def fit(
     warmup: float = 0.0,
     average: float | None = None,
     keep: str = "val_loss",
+    consistency: float = 0.0,
     seed: int = 0,
     stop_after: int | None = None,
     checkpoint: str | Path | None = None,
@@ -68,6 +69,9 @@ def fit(
         average: momentum of a moving average of the weights (0.99, say), which is what is
             validated and kept; None for the weights themselves.
         keep: what chooses the epoch: ``val_loss`` (the lowest) or ``val_auc`` (the highest).
+        consistency: above 0, photos come in pairs, changed ``light`` and ``strong`` (see
+            :func:`deepfake_lab.batches.training_batches`), and this many times the divergence of
+            the two answers adds to the loss. The batch size must be even.
         seed: of order, augmentation and dropout.
         stop_after: end after so many of the epochs, for another training to go on from there.
         checkpoint: a file to keep the state in after every epoch; one that exists is gone on with.
@@ -82,8 +86,11 @@ def fit(
             training.
     """
     _check_settings(epochs, learning_rate, batch_size)
+    if consistency and batch_size % 2:
+        raise UserError(f"batch_size is {batch_size}: pairs of pictures need an even one.")
     _repeatable(seed)
-    steps = -(-(mix.photos if mix else len(train.manifest)) // batch_size)
+    pictures = (mix.photos if mix else len(train.manifest)) * (2 if consistency else 1)
+    steps = -(-pictures // batch_size)
     rising = round(warmup * steps * epochs)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0 if rising else learning_rate, steps * epochs - rising,
@@ -91,17 +98,21 @@ def fit(
     )  # fmt: skip
     _compile(model, rate, average)
     _prepare_batch_norms(model, average)
+    if consistency:
+        _ask_for_consistency(model, consistency)
     settings = {
         "photos": len(train.manifest), "epochs": epochs, "learning_rate": learning_rate,
         "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
         "warmup": warmup, "average": average, "keep": keep, "seed": seed,
+        "consistency": consistency,
     }  # fmt: skip
     keeper = Keeper(model, settings, checkpoint, keep)
     last = epochs if stop_after is None else stop_after
     if keeper.epochs_done < last:
+        epochs_left = range(keeper.epochs_done, last)
         model.fit(
             training_batches(
-                train, batch_size, augment, seed, range(keeper.epochs_done, last), mix
+                train, batch_size, augment, seed, epochs_left, mix, pairs=consistency > 0
             ),
             validation_data=evaluation_batches(valid, batch_size),
             epochs=last,
@@ -194,8 +205,9 @@ def save_run(
         seed: for the record.
         out_dir: see :func:`deepfake_lab.paths.home`.
         max_false_alarms: calibrate on validation photos as they are and once more as they come out
-            of a messenger, and raise the threshold until no source of real photos has more false
-            alarms; None for the photos as they are and a threshold of 0.5.
+            of a messenger, bring the scores to those of real photos of the same sharpness, and
+            raise the threshold until no source of real photos has more false alarms; None for the
+            photos as they are, the raw scores, and a threshold of 0.5.
         ship: allow the name of a detector that the project ships.
 
     Raises:
@@ -306,6 +318,32 @@ def _prepare_batch_norms(model: keras.Model, average: float | None) -> None:
                 layer.call = partial(_batch_norm, layer)  # a saved model knows nothing of this
 
 
+def _ask_for_consistency(model: keras.Model, weight: float) -> None:
+    """Add the Jensen-Shannon divergence of both answers about a pair to the loss, in training.
+
+    Source: D. Hendrycks et al., "AugMix", ICLR 2020, arXiv:1912.02781.
+    """
+    plain = type(model).compute_loss
+
+    def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss = plain(model, x, y, y_pred, sample_weight, training)
+        if not training:
+            return loss
+        p_fake = keras.ops.reshape(keras.ops.sigmoid(y_pred), (-1, 2))  # (B / 2, 2)
+        between = _entropy(keras.ops.mean(p_fake, axis=1))  # (B / 2,)
+        within = keras.ops.mean(_entropy(p_fake), axis=1)
+        return loss + weight * keras.ops.mean(between - within)
+
+    model.compute_loss = compute_loss  # a saved model knows nothing of this
+
+
+def _entropy(p_fake):
+    """Return the entropy of a yes or no, in nats; same shape as given."""
+    p_fake = keras.ops.clip(p_fake, 1e-6, 1 - 1e-6)
+    p_real = 1 - p_fake
+    return -(p_fake * keras.ops.log(p_fake) + p_real * keras.ops.log(p_real))
+
+
 def _batch_norm(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
     if not (training and layer.trainable and len(inputs.shape) == 4):
         return type(layer).call(layer, inputs, training=training, mask=mask)
@@ -349,17 +387,23 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
     logits = detector.logits(valid.frames)
     if max_false_alarms is None:
         return fit_calibration(logits, valid.labels)
-    rngs = np.random.default_rng(seed).spawn(len(valid.frames))
-    worn = np.stack([
-        augment_picture(frame, valid.image_size, "strong", rng)
-        for frame, rng in zip(valid.frames, rngs)
+    worn = valid.worn(seed)
+    logits = np.concatenate([logits, detector.logits(worn)])
+    labels = np.tile(valid.labels, 2)
+    sharpness = np.array([
+        measure_sharpness(picture) for pictures in (valid.centered(), worn) for picture in pictures
     ])  # fmt: skip
+    # Apart, so that the fewer false alarms among worn photos do not stand in for the others'.
     sources = valid.manifest["source"]
-    return fit_calibration(
-        np.concatenate([logits, detector.logits(worn)]), np.tile(valid.labels, 2),
-        # Apart, so that the fewer false alarms among worn photos do not stand in for the others'.
-        np.concatenate([sources, sources + ", worn"]), max_false_alarms,
-    )  # fmt: skip
+    sources = np.concatenate([sources, sources + ", worn"])
+    scale = fit_sharpness(logits, sharpness, labels, sources, max_false_alarms)
+    logits = scaled(logits, sharpness, scale)
+    found = fit_calibration(logits, labels, sources, max_false_alarms)
+    # The bias moves into the scale, so that a positive score, and a positive place of the map, says
+    # fake rather than real.
+    calibration = found["calibration"]
+    scale["zero"] = -calibration["bias"] * calibration["temperature"]
+    return found | {"sharpness": scale, "calibration": calibration | {"bias": 0.0}}
 
 
 def _git_commit() -> str | None:

@@ -207,6 +207,26 @@ def test_forgeries_are_made_of_real_photos_and_count_as_fakes(mixed):
     np.testing.assert_array_equal(changed, real & (labels[:, 0] == 1))
 
 
+def test_a_source_may_have_a_share_of_forgeries_of_its_own(mixed):
+    mix = Mix(100, {"real/a": 1, "real/b": 0, "fake/c": 0, "forged/b": 1})
+    pixels, labels = _drawn(mixed, mix)
+    of_b = pixels[:, 0, 0, 0] >= 120  # the corner shows which photo it was
+    np.testing.assert_array_equal(labels[:, 0], of_b)
+    assert of_b.sum() == 50
+
+
+def test_pairs_are_the_same_photo_changed_lightly_and_strongly(mixed):
+    mix = Mix(40, {"real/a": 1, "real/b": 1, "fake/c": 1}, forged=0.3)
+    batches = training_batches(mixed, 16, "none", seed=0, mix=mix, pairs=True)
+    pixels, labels = _all(batches)
+    assert len(pixels) == 80
+    np.testing.assert_array_equal(labels[::2], labels[1::2])
+    light, strong = pixels[::2], pixels[1::2]
+    assert (light != strong).any(axis=(1, 2, 3)).all()
+    plain, _ = _all(training_batches(mixed, 16, "light", seed=0, mix=mix))
+    np.testing.assert_array_equal(light, plain)
+
+
 def test_photos_without_a_face_are_not_forged(mixed):
     blind = _split(mixed.frames, mixed.manifest["label"], source=mixed.manifest["source"])
     _, labels = _drawn(blind, Mix(100, {"real/a": 1, "real/b": 1, "fake/c": 0}, forged=0.3))

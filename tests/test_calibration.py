@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfake_lab.calibration import MAX_ERROR, fit_calibration
+from deepfake_lab.calibration import MAX_ERROR, fit_calibration, fit_sharpness
 from deepfake_lab.errors import UserError
 
 
@@ -110,3 +110,42 @@ def test_scores_that_are_no_numbers_are_refused():
 def test_one_label_alone_cannot_be_calibrated():
     with pytest.raises(UserError, match="real and fake photos"):
         fit_calibration(np.array([0.5, 1.0]), np.array([1, 1]))
+
+
+# --- scores by sharpness ---
+
+
+def _by_sharpness(count: int = 4000) -> tuple[np.ndarray, ...]:
+    """Scores of two sources of real photos whose spread grows with sharpness, and of fakes."""
+    rng = np.random.default_rng(0)
+    sharpness = rng.uniform(0, 3, count)
+    logits = -1 + rng.normal(0, 1, count) * (0.5 + sharpness)
+    labels = (np.arange(count) % 4 == 0).astype(int)
+    sources = np.where(sharpness < 1, "soft", "sharp")
+    return logits + 9 * labels, sharpness, labels, sources
+
+
+def test_the_spread_of_real_photos_is_found_at_any_sharpness():
+    logits, sharpness, labels, sources = _by_sharpness()
+    found = fit_sharpness(logits, sharpness, labels, sources, max_false_alarms=0.07)
+    assert found["center"] == pytest.approx(-1, abs=0.1)
+    spread = found["spread"] + found["slope"] * sharpness.clip(*found["sharpness"])
+    above = logits - found["center"] > spread
+    for low in (0, 1, 2):
+        chosen = (labels == 0) & (low <= sharpness) & (sharpness < low + 1)
+        assert above[chosen].mean() == pytest.approx(0.07, abs=0.025)
+
+
+def test_each_source_of_real_photos_weighs_the_same():
+    logits, sharpness, labels, sources = _by_sharpness()
+    shifted = logits + 4 * (sources == "soft")
+    few = (sources == "sharp") | (np.arange(len(logits)) % 10 == 0)  # of the soft ones, a tenth
+    whole = fit_sharpness(shifted, sharpness, labels, sources, 0.07)
+    part = fit_sharpness(*(x[few] for x in (shifted, sharpness, labels, sources)), 0.07)
+    assert part["center"] == pytest.approx(whole["center"], abs=0.25)
+
+
+def test_a_spread_that_would_be_negative_does_not_depend_on_sharpness():
+    logits, sharpness, labels, sources = _by_sharpness()
+    always = fit_sharpness(np.zeros_like(logits), sharpness, labels, sources, 0.07)
+    assert always["slope"] == 0 and always["spread"] > 0

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from deepfake_lab import paths
-from deepfake_lab.batches import load_splits
+from deepfake_lab.batches import Split, load_splits
 from deepfake_lab.datasets import read_dataset
 
 sys.path.insert(0, str(paths.project() / "tools"))
@@ -45,6 +45,7 @@ def home(photos, tmp_path_factory):
         patch.setattr(make_models, "DATA", ("140k", "faces"))
         patch.setitem(make_models.RECIPES, "cnn", recipe)
         patch.setattr(make_models, "SHORT", TINY | {"image_size": 40})
+        patch.setattr(make_models, "WINDOWS", {"image_size": 40})
         patch.setattr(make_models, "ABLATION", {
             "even draws": ({"shares": None}, (0, 1)),
             "the face's frame": ({"framing": "whole"}, (0,)),
@@ -150,6 +151,20 @@ def test_what_is_left_out_is_gone_from_training_and_no_real_photo_is(home):
     gone = set(whole.manifest["path"]) - set(rest.manifest["path"])
     assert len(gone) == 3 and len(rest.frames) == len(rest.manifest) == len(rest.keypoints)
     assert (rest.labels == 0).sum() == (whole.labels == 0).sum()
+
+
+def test_real_photos_without_fakes_of_their_own_leave_or_are_forged():
+    splits = {"source": ["dfdc", "dfdc", "140k", "140k", "stylegan2"],
+              "family": ["photo", "swap", "photo", "gan", "gan"],
+              "label": ["real", "fake", "real", "fake", "fake"]}  # fmt: skip
+    split = Split(None, pd.DataFrame(splits), 40, None)
+    even = make_models.EVEN
+    swaps = make_models._shares(split, "source", "dfdc")
+    assert swaps["forged/dfdc"] == swaps["real/dfdc"] == even["real/dfdc"] > 0
+    assert "fake/dfdc" not in swaps and swaps["real/140k"] == even["real/140k"]
+    generated = make_models._shares(split, "family", "gan")
+    assert generated["real/140k"] == 0 and "forged/140k" not in generated
+    assert {"fake/140k", "fake/stylegan2"}.isdisjoint(generated) and "fake/dfdc" in generated
 
 
 def test_the_ablation_has_a_row_per_change_and_seed_with_the_auc_of_each_kind(home):

@@ -141,6 +141,34 @@ def test_an_unknown_choice_of_the_epoch_is_refused(flat):
         fit(model, flat["train"], flat["valid"], epochs=1, learning_rate=1e-3, keep="loss")
 
 
+# --- answers that damage does not change ---
+
+
+def test_consistency_adds_the_divergence_of_a_pairs_answers_to_the_loss_in_training():
+    model = build_model("cnn", image_size=32)
+    training._compile(model, 1e-3)
+    training._ask_for_consistency(model, 2.0)
+    labels = np.ones((4, 1), np.float32)
+    logits = np.array([[-1.0], [3.0], [2.0], [2.0]], np.float32)  # pairs: far apart, and equal
+    p, entropy = (
+        1 / (1 + np.exp(-logits[:2, 0])),
+        lambda p: -(p * np.log(p) + (1 - p) * np.log1p(-p)),
+    )
+    divergence = entropy(p.mean()) - entropy(p).mean()
+    plain = np.log1p(np.exp(-logits)).mean()
+    assert divergence > 0.2
+    for in_training, expected in ((True, plain + 2.0 * divergence / 2), (False, plain)):
+        loss = float(model.compute_loss(None, labels, logits, None, in_training))
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def test_pairs_need_an_even_batch(flat):
+    model = build_model("cnn", image_size=32)
+    with pytest.raises(UserError, match="batch_size is 5: pairs of pictures need an even one"):
+        fit(model, flat["train"], flat["valid"], epochs=1, learning_rate=1e-3, batch_size=5,
+            consistency=1.0)  # fmt: skip
+
+
 # --- going on after a kill ---
 
 
@@ -151,6 +179,7 @@ def _train(splits, file, **changed) -> tuple[keras.Model, pd.DataFrame]:
     settings = {
         "epochs": 3, "learning_rate": 1e-3, "batch_size": 8, "augment": "strong", "warmup": 0.2,
         "mix": Mix(24, dict.fromkeys(sorted(keys), 1.0), forged=0.25), "average": 0.9, "seed": 1,
+        "consistency": 1.0,
     } | changed  # fmt: skip
     history = fit(model, splits["train"], splits["valid"], checkpoint=file, verbose=0, **settings)
     return model, history

@@ -23,7 +23,6 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from deepfake_lab import batches, evaluation, models, paths, training
-from deepfake_lab.augment import augment
 from deepfake_lab.datasets import Dataset, join, read_dataset
 from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
@@ -128,6 +127,11 @@ SHORT = {
     "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160, "top_blocks": 13,
 }  # fmt: skip
 
+WINDOWS = {"image_size": 240, "window": 160}
+
+#: Families of fakes that :mod:`deepfake_lab.forge` imitates.
+FORGED = ("swap", "edit", "blend")
+
 ONLY_140K = {key: EVEN[key] * key.endswith("/140k") for key in EVEN}
 
 #: What is changed about a shorter training still, and the seeds of each.
@@ -142,7 +146,10 @@ ABLATION = {
     "no moving average of the weights": ({"average": None}, (0,)),
     "140k's photos alone, 16,800 draws": ({"shares": ONLY_140K, "photos": 16800}, (0,)),
     "140k's photos alone, 16,800 draws, windows": (
-        {"shares": ONLY_140K, "photos": 16800, "image_size": 240, "window": 160}, (0,)
+        {"shares": ONLY_140K, "photos": 16800} | WINDOWS, (0,)
+    ),
+    "half the photos, each light and worn, asked to agree": (
+        {"consistency": 4.0, "photos": 3200}, (0, 1, 2)
     ),
 }  # fmt: skip
 
@@ -200,9 +207,10 @@ def _fit(recipe: dict, load, seed: int, run: str):
         shares = settings.pop("shares") or train.manifest["source"].groupby(_keys(train)).size()
         shares = {key: float(share) for key, share in shares.items()}
         mix = batches.Mix(
-            settings.pop("photos"), {key: shares[key] for key in shares if key in present},
+            settings.pop("photos"),
+            {key: shares[key] for key in shares if key in present or key.startswith("forged/")},
             settings.pop("forged"),
-        )  # fmt: skip
+        )
         checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
         history = training.fit(
             model,
@@ -265,7 +273,7 @@ def _measure(options: argparse.Namespace) -> None:
 
 def _leave_out(options: argparse.Namespace) -> None:
     table = paths.model_folder(options.recipe) / "leave_one_out.csv"
-    splits = batches.load_splits(_read().manifest, SHORT["image_size"])
+    splits = batches.load_splits(_read().manifest, WINDOWS["image_size"])
     rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
     done = {(row["kind"], row["left_out"]) for row in rows}
     for kind, name in _to_leave_out(splits["test"].manifest):
@@ -274,7 +282,7 @@ def _leave_out(options: argparse.Namespace) -> None:
         print(f"without the {kind} {name}", flush=True)
         rest = {split: _without(splits[split], kind, name) for split in ("train", "valid")}
         recipe = RECIPES[options.recipe] | {
-            "stages": [SHORT | {"forged": _forged(splits["train"], kind, name)}],
+            "stages": [SHORT | WINDOWS | {"shares": _shares(splits["train"], kind, name)}],
             "blend": None,
         }
         model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
@@ -310,12 +318,8 @@ def _ablate(options: argparse.Namespace) -> None:
 
 def _validation_aucs(model, valid: batches.Split) -> dict[str, float]:
     """Return the AUC of each kind of fakes in 140k and faces, as they are and worn."""
-    rngs = np.random.default_rng(0).spawn(len(valid.frames))
-    worn = np.stack([
-        augment(frame, valid.image_size, "strong", rng) for frame, rng in zip(valid.frames, rngs)
-    ])  # fmt: skip
     rows, found = valid.manifest, {}
-    for state, photos in (("", valid.centered()), (", worn", worn)):
+    for state, photos in (("", valid.centered()), (", worn", valid.worn(0))):
         logits = _logits(model, photos)
         for (data, family), _ in rows[rows["label"] == "fake"].groupby(["data", "family"]):
             if data != "sample":
@@ -343,17 +347,21 @@ def _to_leave_out(manifest: pd.DataFrame) -> list[tuple[str, str]]:
     return [("source", source) for names in sources for source in names] + several
 
 
-def _forged(split: batches.Split, kind: str, name: str) -> float:
-    """Return the share of forgeries when they take the draws of fakes that are left out.
+def _shares(split: batches.Split, kind: str, name: str) -> dict[str, float]:
+    """Return what an epoch draws when the fakes of a source or family are left out.
 
-    Otherwise the real photos of that source would be left without a counterpart.
+    Real photos of which no fakes are left would teach that their camera means "real". Where the
+    fakes were swaps or edits, forgeries stand in for them; nothing here stands in for generated
+    faces, so then the real photos leave as well.
     """
-    keys = _keys(split)
-    gone = keys[_fakes_of(split, kind, name)].unique()
-    lost = sum(SHORT["shares"][key] for key in gone)
-    return SHORT["forged"] + (1 - SHORT["forged"]) * lost / sum(
-        SHORT["shares"][key] for key in keys.unique()
-    )
+    gone = split.manifest[_fakes_of(split, kind, name)]
+    shares = {key: share for key, share in EVEN.items() if key not in set("fake/" + gone["source"])}
+    for source, family in gone.groupby("source")["family"].first().items():
+        if f"real/{source}" in shares and family in FORGED:
+            shares[f"forged/{source}"] = shares[f"real/{source}"]
+        elif f"real/{source}" in shares:
+            shares[f"real/{source}"] = 0
+    return shares
 
 
 def _without(split: batches.Split, kind: str, name: str) -> batches.Split:

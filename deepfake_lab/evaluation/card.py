@@ -129,9 +129,12 @@ def _left_out(tables: dict[str, pd.DataFrame]):
         yield "## Fakes that it had never seen"
         yield (
             "The same network, in a shorter training without one source or one whole kind of "
-            "fakes, then asked about what was left out, against the real photos. A shorter "
-            "training makes a weaker detector; how far the full one would do better on a new "
-            "generator was not measured."
+            "fakes, then asked about what was left out, against the real photos. Real photos of "
+            'which no fakes are left would teach that their camera means "real": where swaps or '
+            "edits are left out, forgeries made of those photos stand in for them in training; "
+            "where generated faces are, the photos leave as well. A shorter training makes a "
+            "weaker detector; how far the full one would do better on a new generator was not "
+            "measured."
         )
         yield _markdown([
             {"left out": row.left_out, "what": row.kind,
@@ -167,6 +170,15 @@ def _known_failures(tables: dict[str, pd.DataFrame]):
 def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
     low, high = config["uncertain_band"]
     yield "## Calibration and doubt"
+    if scale := config.get("sharpness"):
+        yield (
+            f"logit = (the network's score {-scale['center']:+.4g}) / ({scale['spread']:.4g} "
+            f"{scale['slope']:+.4g} x sharpness) {-scale['zero']:+.4g}, where sharpness is the "
+            "logarithm of the mean absolute Laplacian, taken as "
+            f"{' to '.join(f'{end:.2f}' for end in scale['sharpness'])} at the least and the most. "
+            "Sharp real photos score higher, and spread wider, than soft ones; divided so, real "
+            "validation photos of any sharpness spread alike, and one threshold serves for all."
+        )
     yield (
         f"{views.calibration(config)}, "
         f"fitted on validation photos with both labels weighing the same; FAKE from P(fake) = "
