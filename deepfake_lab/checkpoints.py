@@ -11,8 +11,8 @@ import pandas as pd
 
 from deepfake_lab.errors import UserError
 
-#: What may choose the epoch, and how two of its values compare.
-_BETTER = {"val_loss": operator.lt, "val_auc": operator.gt}
+#: What may choose the epoch, and how two of its values compare; by its number it is the last.
+_BETTER = {"val_loss": operator.lt, "val_auc": operator.gt, "epoch": operator.gt}
 
 
 class Keeper(keras.callbacks.Callback):
@@ -35,7 +35,8 @@ class Keeper(keras.callbacks.Callback):
             model: compiled.
             settings: what must be the same for a training to be gone on with.
             file: of the checkpoint; None to keep the state in memory only.
-            keep: what chooses the epoch, ``val_loss`` (the lowest) or ``val_auc`` (the highest).
+            keep: what chooses the epoch: ``val_loss`` (the lowest), ``val_auc`` (the highest) or
+                ``epoch`` (the last).
 
         Raises:
             UserError: the file holds another training, or an unknown choice.
@@ -72,9 +73,10 @@ class Keeper(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Note what was measured, and the weights if they are the best so far."""
         self._rows.append({key: float(value) for key, value in logs.items()})
+        value = float((logs | {"epoch": epoch})[self._keep])
         # A value that is no number never wins; the first epoch always does.
-        if not self._best or _BETTER[self._keep](logs[self._keep], self._best_value):
-            self._best_value = float(logs[self._keep])
+        if not self._best or _BETTER[self._keep](value, self._best_value):
+            self._best_value = value
             self._best = self.model.get_weights()
 
     def on_train_end(self, logs=None):

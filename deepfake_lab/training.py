@@ -68,7 +68,8 @@ def fit(
         warmup: share of the steps in which the learning rate rises from zero.
         average: momentum of a moving average of the weights (0.99, say), which is what is
             validated and kept; None for the weights themselves.
-        keep: what chooses the epoch: ``val_loss`` (the lowest) or ``val_auc`` (the highest).
+        keep: what chooses the epoch: ``val_loss`` (the lowest), ``val_auc`` (the highest) or
+            ``epoch`` (the last).
         consistency: above 0, photos come in pairs, changed ``light`` and ``strong`` (see
             :func:`deepfake_lab.batches.training_batches`), and this many times the divergence of
             the two answers adds to the loss. The batch size must be even.

@@ -135,9 +135,27 @@ def test_the_weights_of_the_best_epoch_are_kept(flat):
     assert kept == pytest.approx(history["val_loss"].min(), rel=1e-3)
 
 
+def test_the_last_epoch_may_be_kept_whatever_validation_says(flat):
+    labels = ["real" if label == "fake" else "fake" for label in flat["valid"].manifest["label"]]
+    wrong = replace(flat["valid"], manifest=pd.DataFrame({"label": labels}))
+    losses = []
+    for keep in ("val_loss", "epoch"):
+        model = build_model("cnn", image_size=32)
+        history = fit(
+            model, flat["train"], wrong, epochs=4, learning_rate=1e-3, keep=keep, verbose=0
+        )
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        losses.append(
+            float(loss(wrong.labels[:, None], _in_keras(model, wrong.centered())[:, None]))
+        )
+    assert history["val_loss"].iloc[-1] > 1.05 * history["val_loss"].min()  # else nothing is shown
+    assert losses[0] == pytest.approx(history["val_loss"].min(), rel=1e-3)
+    assert losses[1] == pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
+
+
 def test_an_unknown_choice_of_the_epoch_is_refused(flat):
     model = build_model("cnn", image_size=32)
-    with pytest.raises(UserError, match="'loss'; known: val_loss, val_auc"):
+    with pytest.raises(UserError, match="'loss'; known: val_loss, val_auc, epoch"):
         fit(model, flat["train"], flat["valid"], epochs=1, learning_rate=1e-3, keep="loss")
 
 
