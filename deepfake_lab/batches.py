@@ -236,6 +236,11 @@ def _forged_weights(split: Split, mix: Mix, good: np.ndarray) -> np.ndarray:
 
 
 def _check_mix(mix: Mix, present: set[str]) -> None:
+    asked = {key.removeprefix("forged/") for key in mix.shares if key.startswith("forged/")}
+    if unknown := sorted(source for source in asked if f"real/{source}" not in present):
+        raise UserError(
+            f"The mix asks for forgeries of {', '.join(unknown)}: no real photos of it."
+        )
     missing = sorted(present - set(mix.shares))
     if missing or not any(mix.shares.get(key, 0) > 0 for key in present):
         raise UserError(

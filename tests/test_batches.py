@@ -236,7 +236,8 @@ def test_photos_without_a_face_are_not_forged(mixed):
 @pytest.mark.parametrize(
     ("shares", "named"),
     [({"real/a": 1, "fake/c": 1}, "no share to real/b"),
-     ({"real/a": 0, "real/b": 0, "fake/c": 0}, "any of the photos")],
+     ({"real/a": 0, "real/b": 0, "fake/c": 0}, "any of the photos"),
+     ({"real/a": 1, "real/b": 1, "fake/c": 1, "forged/c": 1}, "forgeries of c: no real photos")],
 )  # fmt: skip
 def test_a_mix_that_does_not_fit_the_photos_is_refused(mixed, shares, named):
     with pytest.raises(UserError, match=named):

@@ -88,12 +88,15 @@ OWN = SWAPS | {
 #: (M. Wortsman et al., "Model soups", ICML 2022, arXiv:2203.05482).
 RECIPES = {
     "cnn": {
-        "model": "cnn", "image_size": 240, "dropout": 0.5, "stages": [
+        "model": "cnn", "image_size": 240, "dropout": 0.5, "blend": (0, 0.5, 0.5), "stages": [
             {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
             {"epochs": 14, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
              "shares": FAIR | {"real/140k": 56, "fake/140k": 48}, "forged": 0.05,
              "warmup": 0.02, "average": 0.995, "keep": "val_auc", "draw": 1},
+            {"epochs": 10, "photos": 6400, "learning_rate": 1e-3, "augment": "mixed",
+             "shares": FAIR, "forged": 0.05, "warmup": 0.02, "average": 0.995,
+             "keep": "val_auc", "draw": 2},
         ],
     },
     "efficientnet": {
@@ -220,7 +223,7 @@ def _fit(recipe: dict, load, seed: int, run: str):
         shares = {key: float(share) for key, share in shares.items()}
         mix = batches.Mix(
             settings.pop("photos"),
-            {key: shares[key] for key in shares if key in present or key.startswith("forged/")},
+            {key: shares[key] for key in shares if key.replace("forged", "real") in present},
             settings.pop("forged"),
         )
         checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
