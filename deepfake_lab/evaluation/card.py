@@ -132,9 +132,10 @@ def _left_out(tables: dict[str, pd.DataFrame]):
             "fakes, then asked about what was left out, against the real photos. Real photos of "
             'which no fakes are left would teach that their camera means "real": where swaps or '
             "edits are left out, forgeries made of those photos stand in for them in training; "
-            "where generated faces are, the photos leave as well. A shorter training makes a "
-            "weaker detector; how far the full one would do better on a new generator was not "
-            "measured."
+            "where generated faces are, the photos leave as well. That rule was found on three of "
+            "these sources (140k, ciplab, dfdc), so their rows may flatter it a little. A shorter "
+            "training makes a weaker detector; how far the full one would do better on a new "
+            "generator was not measured."
         )
         yield _markdown([
             {"left out": row.left_out, "what": row.kind,
