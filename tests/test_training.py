@@ -168,16 +168,17 @@ def test_consistency_adds_the_divergence_of_a_pairs_answers_to_the_loss_in_train
     training._ask_for_consistency(model, 2.0)
     labels = np.ones((4, 1), np.float32)
     logits = np.array([[-1.0], [3.0], [2.0], [2.0]], np.float32)  # pairs: far apart, and equal
-    p, entropy = (
-        1 / (1 + np.exp(-logits[:2, 0])),
-        lambda p: -(p * np.log(p) + (1 - p) * np.log1p(-p)),
-    )
-    divergence = entropy(p.mean()) - entropy(p).mean()
+    p_fake = 1 / (1 + np.exp(-logits[:2, 0]))
+    divergence = _entropy(p_fake.mean()) - _entropy(p_fake).mean()
     plain = np.log1p(np.exp(-logits)).mean()
     assert divergence > 0.2
     for in_training, expected in ((True, plain + 2.0 * divergence / 2), (False, plain)):
         loss = float(model.compute_loss(None, labels, logits, None, in_training))
         assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def _entropy(p_fake: np.ndarray) -> np.ndarray:
+    return -(p_fake * np.log(p_fake) + (1 - p_fake) * np.log1p(-p_fake))
 
 
 def test_pairs_need_an_even_batch(flat):

@@ -142,6 +142,7 @@ SHORT = {
     "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160, "top_blocks": 13,
 }  # fmt: skip
 
+#: What is changed about it to learn from windows of 160 pixels and be asked with whole frames.
 WINDOWS = {"image_size": 240, "window": 160}
 
 #: Families of fakes that :mod:`deepfake_lab.forge` imitates.
