@@ -1,6 +1,7 @@
 """From raw scores to probabilities, and to "I do not know"."""
 
 import numpy as np
+from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression, QuantileRegressor
 
 from deepfake_lab.errors import UserError
@@ -8,6 +9,9 @@ from deepfake_lab.errors import UserError
 #: Outside the uncertain band, at most this share of the verdicts may be wrong, as far as the
 #: validation photos can tell.
 MAX_ERROR = 0.05
+
+#: How sure the validation photos must make it that no source has more false alarms than allowed.
+CONFIDENCE = 0.9
 
 
 def fit_sharpness(
@@ -64,26 +68,31 @@ def fit_calibration(
     """Choose calibration, threshold and uncertain band on validation photos.
 
     Platt scaling with both labels weighted alike: P(fake) = sigmoid(logit / temperature + bias).
-    For such a probability the threshold with the fewest errors is 0.5; it is raised where a source
-    of real photos would otherwise be called fake too often. A mild penalty, the same for logits of
-    any scale, keeps the temperature finite where validation is classified without an error.
+    For such a probability the threshold with the fewest errors is 0.5; it is raised until the
+    validation photos make it CONFIDENCE sure, for each source of real photos by itself, that they
+    are not called fake too often: the fewer photos of a source, the wider its margin. A mild
+    penalty, the same for logits of any scale, keeps the temperature finite where validation is
+    classified without an error.
 
     Args:
         logits: (N,) raw scores of validation photos.
         labels: (N,) 1 for fake, 0 for real; both must occur.
         sources: (N,) which source each photo is from; needed with `max_false_alarms`.
-        max_false_alarms: largest share of any source's real photos that may be called fake; None
-            for a threshold of 0.5.
+        max_false_alarms: largest share of any source's real photos, seen or not, that may be called
+            fake; None for a threshold of 0.5.
 
     Returns:
         ``calibration`` (``temperature``, ``bias``), ``threshold`` and ``uncertain_band``
-        ([low, high] of P(fake)), as ``config.json`` has them.
+        ([low, high] of P(fake)), as ``config.json`` has them; with `max_false_alarms` also
+        ``false_alarms`` (``at_most``, ``confidence``): what the threshold was raised for.
 
     Raises:
         UserError: only one of the labels, or logits that are no numbers.
 
     Source: J. Platt, "Probabilistic Outputs for Support Vector Machines", 1999; C. Guo et al.,
-        "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599.
+        "On Calibration of Modern Neural Networks", ICML 2017, arXiv:1706.04599; for the margin
+        C. Clopper and E. Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the Case
+        of the Binomial", Biometrika 26(4), 1934.
     """
     if not np.isfinite(logits).all():
         raise UserError("The model's scores are no numbers: train with a smaller learning rate.")
@@ -101,25 +110,37 @@ def fit_calibration(
     slope = float(slope / spread)
     bias = float(bias - slope * center)
     p_fake = 1 / (1 + np.exp(-(logits * slope + bias)))
-    threshold = 0.5
+    promise, threshold = {}, 0.5
     if max_false_alarms is not None:
+        promise = {"false_alarms": {"at_most": max_false_alarms, "confidence": CONFIDENCE}}
         threshold = _threshold(p_fake, labels, sources, max_false_alarms)
     return {
         "calibration": {"temperature": 1 / slope, "bias": bias},
         "threshold": threshold,
         "uncertain_band": _band(p_fake, labels, threshold),
-    }
+    } | promise
 
 
 def _threshold(
     p_fake: np.ndarray, labels: np.ndarray, sources: np.ndarray, max_false_alarms: float
 ) -> float:
-    """Return the lowest threshold, 0.5 or more, at which no source has more false alarms."""
-    highest = [
-        np.quantile(p_fake[(labels == 0) & (sources == source)], 1 - max_false_alarms)
-        for source in np.unique(sources[labels == 0])
-    ]
-    return float(max(0.5, *highest))
+    """Return the lowest threshold, 0.5 or more, that leaves each source few enough false alarms."""
+    thresholds = [0.5]
+    for source in np.unique(sources[labels == 0]):
+        scores = np.sort(p_fake[(labels == 0) & (sources == source)])[::-1]  # the highest first
+        allowed = _allowed(len(scores), max_false_alarms)
+        thresholds.append(np.nextafter(scores[allowed], np.inf))
+    return float(max(thresholds))
+
+
+def _allowed(photos: int, max_share: float) -> int:
+    """Return how many of so many photos may be wrong for the share of all to be low enough.
+
+    With CONFIDENCE, after Clopper and Pearson; 0 also where even that would not show it.
+    """
+    wrong = np.arange(photos)
+    good = beta.ppf(CONFIDENCE, wrong + 1, photos - wrong) <= max_share
+    return int(wrong[good].max(initial=0))
 
 
 def _band(p_fake: np.ndarray, labels: np.ndarray, threshold: float) -> list[float]:

@@ -108,6 +108,11 @@ def caveats(framed: FramedFace, p_fake: float, uncertain: bool, config: dict) ->
             f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "
             "read the answer as 'do not know'."
         )
+    if 0.5 <= p_fake < config["threshold"]:
+        yield (
+            f"REAL is said although fake is likelier: FAKE is said from {config['threshold']:.1%} "
+            "on, so that few real photos are called fake."
+        )
 
 
 def small_copy(pixels: np.ndarray) -> np.ndarray:

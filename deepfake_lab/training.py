@@ -207,8 +207,8 @@ def save_run(
         out_dir: see :func:`deepfake_lab.paths.home`.
         max_false_alarms: calibrate on validation photos as they are and once more as they come out
             of a messenger, bring the scores to those of real photos of the same sharpness, and
-            raise the threshold until no source of real photos has more false alarms; None for the
-            photos as they are, the raw scores, and a threshold of 0.5.
+            raise the threshold until no source of real photos is likely to have more false alarms;
+            None for the photos as they are, the raw scores, and a threshold of 0.5.
         ship: allow the name of a detector that the project ships.
 
     Raises:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from deepfake_lab.calibration import MAX_ERROR, fit_calibration, fit_sharpness
+from deepfake_lab.calibration import CONFIDENCE, MAX_ERROR, fit_calibration, fit_sharpness
 from deepfake_lab.errors import UserError
 
 
@@ -110,6 +110,47 @@ def test_scores_that_are_no_numbers_are_refused():
 def test_one_label_alone_cannot_be_calibrated():
     with pytest.raises(UserError, match="real and fake photos"):
         fit_calibration(np.array([0.5, 1.0]), np.array([1, 1]))
+
+
+# --- the threshold ---
+
+
+def _false_alarms(photos: int, seed: int) -> float:
+    """Fit a threshold with so many photos of a hard source; return that source's true rate."""
+    rng = np.random.default_rng(seed)
+    sources = np.repeat(["easy", "hard", "fakes"], (500, photos, 500))
+    labels = (sources == "fakes").astype(int)
+    means = {"easy": -2.0, "hard": -0.5, "fakes": 2.0}
+    logits = rng.normal([means[source] for source in sources], 1.0)
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    unseen = rng.normal(means["hard"], 1.0, 20_000)
+    return (_probability(fitted, unseen) >= fitted["threshold"]).mean()
+
+
+@pytest.mark.parametrize("photos", [30, 76])
+def test_new_photos_of_the_hardest_source_are_seldom_called_fake_more_often_than_allowed(photos):
+    rates = np.array([_false_alarms(photos, seed) for seed in range(200)])
+    assert (rates > 0.1).mean() <= 1 - CONFIDENCE + 0.05
+
+
+def test_the_margin_shrinks_with_the_photos_of_a_source():
+    few, many = (np.mean([_false_alarms(n, seed) for seed in range(20)]) for n in (40, 4000))
+    assert few < 0.07 < 0.085 < many < 0.1
+
+
+def test_a_source_of_too_few_photos_to_show_anything_gets_no_false_alarm():
+    logits = np.array([-3.0, -2.0, 1.0, 2.0, 3.0, 0.5])
+    labels = np.array([0, 0, 0, 1, 1, 1])
+    fitted = fit_calibration(logits, labels, np.repeat("some", 6), max_false_alarms=0.1)
+    called_fake = _probability(fitted, logits) >= fitted["threshold"]
+    assert called_fake.tolist() == [False, False, False, True, True, False]
+    assert fitted["false_alarms"] == {"at_most": 0.1, "confidence": CONFIDENCE}
+
+
+def test_without_a_limit_the_threshold_is_one_half():
+    logits, labels = _scores(200)
+    fitted = fit_calibration(logits, labels)
+    assert fitted["threshold"] == 0.5 and "false_alarms" not in fitted
 
 
 # --- scores by sharpness ---

@@ -292,6 +292,12 @@ def test_the_threshold_of_the_config_decides(fake_model, monkeypatch):
     assert _ask(fake_model, 0.95).verdict == "FAKE"
 
 
+def test_a_verdict_that_is_the_less_likely_one_says_why(fake_model, monkeypatch):
+    monkeypatch.setitem(fake_model.config, "threshold", 0.9)
+    told = [" ".join(_ask(fake_model, p_fake).caveats) for p_fake in (0.45, 0.85, 0.95)]
+    assert ["FAKE is said from 90.0% on" in caveats for caveats in told] == [False, True, False]
+
+
 @pytest.mark.parametrize("logit", [-1e9, 1e9])
 def test_an_absurd_logit_is_still_a_probability(fake_model, logit):
     assert 0 <= fake_model.probability(np.array([logit]))[0] <= 1

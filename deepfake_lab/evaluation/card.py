@@ -185,6 +185,12 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
         f"fitted on validation photos with both labels weighing the same; FAKE from P(fake) = "
         f"{config['threshold']:g} on."
     )
+    if promise := config.get("false_alarms"):
+        yield (
+            f"By the validation photos it is {promise['confidence']:.0%} sure, for each source of "
+            f"real photos by itself, that no more than {promise['at_most']:.0%} of them are called "
+            "FAKE from there on. Of a camera that is none of these sources it says nothing."
+        )
     yield (
         f'P(fake) between {low:.2f} and {high:.2f} means "do not know": outside that band at most '
         "5% of the\n*validation* verdicts were wrong."
