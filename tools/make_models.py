@@ -108,7 +108,8 @@ RECIPES = {
     },
     "efficientnet": {
         "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
-        "blend": (0, 0, 0, 0.09375, 0, 0.09375, 0.1875, 0.375, 0.25), "stages": [
+        "blend": (0, 0, 0, 0.065625, 0, 0.065625, 0.13125, 0.2625, 0.175, 0.3),
+        "stages": [
             {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
              "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
             {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
