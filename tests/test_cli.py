@@ -16,7 +16,7 @@ from deepfake_lab.detector import Detector
 from deepfake_lab.errors import UserError
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
-LINE = r"Classification: (REAL|FAKE)  Confidence: \d\d\.\d\d%"
+LINE = r"Classification: (REAL|FAKE)  Confidence: \d{1,2}\.\d\d%"
 
 
 @pytest.fixture

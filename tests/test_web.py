@@ -56,7 +56,7 @@ def code_of(response) -> str:
 def test_the_page_says_the_verdict_in_the_agreed_words(client, detector, face):
     said = text_of(send(client, ("a.jpg", face), path="/"))
     assert " ".join(str(detector.predict(face)).split()) in said
-    assert re.search(r"Classification: (FAKE|REAL) Confidence: \d\d\.\d\d%", said)
+    assert re.search(r"Classification: (FAKE|REAL) Confidence: \d{1,2}\.\d\d%", said)
 
 
 def test_the_api_says_what_the_detector_says(client, detector, face):
@@ -170,6 +170,15 @@ def test_the_track_record_counts_test_photos_with_a_similar_score(detector, monk
     scores = [(0.9, True)] * 8 + [(0.85, False)] * 4 + [(0.3, False)] * 50
     monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
     assert "12 photos had a score like this one: 8 fake, 4 real." in (facts.track_record(0.88))
+
+
+def test_the_track_record_counts_test_photos_of_the_same_verdict_only(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    monkeypatch.setitem(detector.config, "threshold", 0.9)
+    scores = [(0.95, True)] * 30 + [(0.85, True)] * 7 + [(0.82, False)] * 5
+    monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
+    assert "12 photos had a score like this one: 7 fake, 5 real." in facts.track_record(0.89)
+    assert "30 photos had a score like this one: 30 fake, 0 real." in facts.track_record(0.91)
 
 
 def test_a_track_record_of_few_photos_says_that_they_are_too_few(detector, monkeypatch):

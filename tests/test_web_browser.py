@@ -13,7 +13,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-VERDICT = re.compile(r"Classification: (FAKE|REAL)\s+Confidence: \d\d\.\d\d%")
+VERDICT = re.compile(r"Classification: (FAKE|REAL)\s+Confidence: \d{1,2}\.\d\d%")
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from deepfake_lab.detector import Detector
 
-#: Test photos whose P(fake) differs from an answer's by at most this much are "scored like it".
+#: Test photos of the same verdict whose P(fake) differs from an answer's by at most this much are
+#: "scored like it".
 NEAR = 0.1
 
 #: Fewer such photos than this support no statement.
@@ -60,7 +61,11 @@ class ModelFacts:
 
     def track_record(self, p_fake: float) -> str:
         """Return one sentence: how often test photos with such a score were fake."""
-        near = [fake for score, fake in self._test_scores if abs(score - p_fake) <= NEAR]
+        threshold = self.config["threshold"]
+        near = [
+            fake for score, fake in self._test_scores
+            if abs(score - p_fake) <= NEAR and (score >= threshold) == (p_fake >= threshold)
+        ]  # fmt: skip
         if len(near) < ENOUGH:
             return (
                 f"In its test only {len(near)} photos had a score like this one: too few to say "
