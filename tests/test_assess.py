@@ -364,6 +364,8 @@ def test_the_table_of_results_has_a_column_per_detector_and_the_recorded_numbers
     assert f"| sample, mean over kinds: AUC | {auc} | {auc} |" in table
     left_out = "a source of fakes left out of a short training, mean of 1: AUC"
     assert f"| {left_out} | 0.610 | 0.610 |" in table
+    assert "| real photos called fake: caltech101 |" in table
+    assert "| fake photos called real: mobilestylegan |" in table
 
 
 def test_only_the_marked_region_of_the_readme_is_written():

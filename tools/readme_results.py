@@ -81,9 +81,10 @@ def _measures(metrics: dict, left_out: pd.DataFrame | None) -> dict[str, str]:
             if kind == "macro" or len(kinds) == 1:
                 accuracy = _score(rows[kind], "balanced_accuracy")
                 said[f"{data}, {what}: balanced accuracy"] = accuracy
-    for row in metrics["sources"]:
-        if row["label"] == "real" and row["data"] in names:
-            said[f"real photos called fake: {row['source']}"] = _share(row, "wrong")
+    for label, other in (("real", "fake"), ("fake", "real")):
+        for row in metrics["sources"]:
+            if row["label"] == label and row["data"] in names:
+                said[f"{label} photos called {other}: {row['source']}"] = _share(row, "wrong")
     sent = [row for row in metrics.get("degradations", ()) if row["kind"] == "messenger"]
     for row in sent:
         if row["data"] in names and _stands_for(row, metrics):
