@@ -83,8 +83,8 @@ def fit_calibration(
 
     Returns:
         ``calibration`` (``temperature``, ``bias``), ``threshold`` and ``uncertain_band``
-        ([low, high] of P(fake)), as ``config.json`` has them; with `max_false_alarms` also
-        ``false_alarms`` (``at_most``, ``confidence``): what the threshold was raised for.
+        ([low, high] of P(fake)), as ``config.json`` has them; where there are photos enough to show
+        that `max_false_alarms` is kept, also ``false_alarms`` (``at_most``, ``confidence``).
 
     Raises:
         UserError: only one of the labels, or logits that are no numbers.
@@ -112,8 +112,9 @@ def fit_calibration(
     p_fake = 1 / (1 + np.exp(-(logits * slope + bias)))
     promise, threshold = {}, 0.5
     if max_false_alarms is not None:
-        promise = {"false_alarms": {"at_most": max_false_alarms, "confidence": CONFIDENCE}}
-        threshold = _threshold(p_fake, labels, sources, max_false_alarms)
+        threshold, shown = _threshold(p_fake, labels, sources, max_false_alarms)
+        if shown:
+            promise = {"false_alarms": {"at_most": max_false_alarms, "confidence": CONFIDENCE}}
     return {
         "calibration": {"temperature": 1 / slope, "bias": bias},
         "threshold": threshold,
@@ -123,24 +124,21 @@ def fit_calibration(
 
 def _threshold(
     p_fake: np.ndarray, labels: np.ndarray, sources: np.ndarray, max_false_alarms: float
-) -> float:
-    """Return the lowest threshold, 0.5 or more, that leaves each source few enough false alarms."""
-    thresholds = [0.5]
+) -> tuple[float, bool]:
+    """Return the lowest threshold, 0.5 or more, at which no source has too many false alarms.
+
+    And whether there are photos enough of every source to show that: of 21 or fewer not even none
+    called fake makes it 90% sure that at most a tenth of all would be; none is allowed then.
+    """
+    thresholds, shown = [0.5], True
     for source in np.unique(sources[labels == 0]):
         scores = np.sort(p_fake[(labels == 0) & (sources == source)])[::-1]  # the highest first
-        allowed = _allowed(len(scores), max_false_alarms)
-        thresholds.append(np.nextafter(scores[allowed], np.inf))
-    return float(max(thresholds))
-
-
-def _allowed(photos: int, max_share: float) -> int:
-    """Return how many of so many photos may be wrong for the share of all to be low enough.
-
-    With CONFIDENCE, after Clopper and Pearson; 0 also where even that would not show it.
-    """
-    wrong = np.arange(photos)
-    good = beta.ppf(CONFIDENCE, wrong + 1, photos - wrong) <= max_share
-    return int(wrong[good].max(initial=0))
+        wrong = np.arange(len(scores))
+        # After Clopper and Pearson: the most that so many wrong ones leave likely of all.
+        good = wrong[beta.ppf(CONFIDENCE, wrong + 1, len(scores) - wrong) <= max_false_alarms]
+        thresholds.append(np.nextafter(scores[good.max(initial=0)], np.inf))
+        shown &= len(good) > 0
+    return float(max(thresholds)), shown
 
 
 def _band(p_fake: np.ndarray, labels: np.ndarray, threshold: float) -> list[float]:

@@ -144,7 +144,17 @@ def test_a_source_of_too_few_photos_to_show_anything_gets_no_false_alarm():
     fitted = fit_calibration(logits, labels, np.repeat("some", 6), max_false_alarms=0.1)
     called_fake = _probability(fitted, logits) >= fitted["threshold"]
     assert called_fake.tolist() == [False, False, False, True, True, False]
-    assert fitted["false_alarms"] == {"at_most": 0.1, "confidence": CONFIDENCE}
+    assert "false_alarms" not in fitted
+
+
+@pytest.mark.parametrize(("photos", "promised"), [(21, False), (22, True)])
+def test_a_limit_is_promised_where_there_are_photos_enough_to_show_it(photos, promised):
+    logits = np.append(np.linspace(-3, -1, photos), [2.0, 3.0])
+    labels = np.append(np.zeros(photos), [1, 1])
+    sources = np.array(["some"] * (photos + 2))
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    expected = {"at_most": 0.1, "confidence": CONFIDENCE} if promised else None
+    assert fitted.get("false_alarms") == expected
 
 
 def test_without_a_limit_the_threshold_is_one_half():

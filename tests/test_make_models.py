@@ -90,7 +90,6 @@ def test_a_shipped_detector_comes_with_its_tables_and_a_card_that_shows_them(hom
     folder = home / "models" / "cnn"
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "## Fakes that it had never seen" in card and "## What helped" in card
-    assert "90% sure, for each source of real photos by itself, that no more than 10%" in card
     assert {"families.csv", "sources.csv", "degradations.csv"} <= {p.name for p in folder.iterdir()}
     assert [r["name"] for r in metrics(folder)["assessment"]["data"]] == ["140k", "faces"]
 

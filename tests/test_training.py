@@ -17,6 +17,7 @@ from deepfake_lab.checkpoints import Keeper
 from deepfake_lab.datasets import Dataset, read_dataset
 from deepfake_lab.detector import PARTS, Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation.card import model_card
 from deepfake_lab.models import build_model
 from deepfake_lab.training import fit, fit_head, save_run, to_tflite
 
@@ -368,6 +369,16 @@ def test_the_model_card_names_the_test_metrics_and_their_limits(run_folder):
     metrics = json.loads((run_folder / "metrics.json").read_text())["test"]["metrics"]
     assert f"| ROC AUC | {metrics['roc_auc']['value']:.3f} |" in card
     assert "What these numbers do not say" in card
+
+
+def test_the_model_card_says_what_the_threshold_was_raised_for(run_folder):
+    config, metrics = (
+        json.loads((run_folder / name).read_text()) for name in ("config.json", "metrics.json")
+    )
+    promise = "90% sure, for each source of real photos by itself, that no more than 10%"
+    assert promise not in model_card(config, metrics)
+    raised = config | {"false_alarms": {"at_most": 0.1, "confidence": 0.9}}
+    assert promise in model_card(raised, metrics)
 
 
 @pytest.mark.parametrize("step", ["to_tflite", "fit_calibration", "evaluate", "write_card"])
