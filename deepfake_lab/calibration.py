@@ -129,6 +129,7 @@ def _threshold(
 
     And whether there are photos enough of every source to show that: of 21 or fewer not even none
     called fake makes it 90% sure that at most a tenth of all would be; none is allowed then.
+    Photos count as independent: of a few people photographed often, they show less than that.
     """
     thresholds, shown = [0.5], True
     for source in np.unique(sources[labels == 0]):

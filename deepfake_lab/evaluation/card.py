@@ -189,7 +189,9 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
         yield (
             f"By the validation photos it is {promise['confidence']:.0%} sure, for each source of "
             f"real photos by itself, that no more than {promise['at_most']:.0%} of them are called "
-            "FAKE from there on. Of a camera that is none of these sources it says nothing."
+            "FAKE from there on, if each photo speaks for itself: where many photos show the same "
+            "few people, that is too bold. Of a camera that is none of these sources it says "
+            "nothing."
         )
     yield (
         f'P(fake) between {low:.2f} and {high:.2f} means "do not know": outside that band at most '
