@@ -27,7 +27,7 @@ import psutil
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.folders import scan
+from deepfake_lab.data.folders import scan
 
 CHUNK = 64
 #: Promises: full audit against a bare decode; second audit against the first; peak memory in MiB,
@@ -56,7 +56,7 @@ def bare_decode(root: Path) -> float:
 
 def one_audit(root: str, faces: int) -> None:
     """Audit in this process and print what it took; peak memory is that of all its processes."""
-    from deepfake_lab.audit import audit
+    from deepfake_lab.auditing.survey import audit
 
     peak, over = [0], threading.Event()
 

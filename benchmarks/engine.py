@@ -34,10 +34,11 @@ from statistics import median
 import numpy as np
 import psutil
 
-from deepfake_lab import faces, images, paths
-from deepfake_lab.detector import Detector
+from deepfake_lab import paths
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.litert import Graph, cores, make_interpreter
 from deepfake_lab.overlap import GROUP
+from deepfake_lab.photos import faces, images
 
 SAMPLE = paths.project() / "data" / "sample"
 PEERS = Path(__file__).with_name("engine_peers.py")

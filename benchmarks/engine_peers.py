@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.litert import cores, make_interpreter
-from deepfake_lab.prediction import verdict_line
 
 SAMPLE = paths.project() / "data" / "sample"
 FILES = sorted(SAMPLE.rglob("*.jpg"))
@@ -143,7 +143,7 @@ def parity(detector: Detector, options: argparse.Namespace) -> None:
     sets = {"sample": FILES}
     more = os.environ.get("DEEPFAKE_LAB_DATA")
     if more and (Path(more) / "140k").is_dir():
-        from deepfake_lab.datasets import read_dataset
+        from deepfake_lab.data.datasets import read_dataset
 
         manifest = read_dataset("140k").manifest
         sets["140k test"] = list(manifest.loc[manifest["split"] == "test", "path"])
@@ -164,9 +164,9 @@ def parity(detector: Detector, options: argparse.Namespace) -> None:
 
 def pipeline(detector: Detector, options: argparse.Namespace) -> None:
     """The training's input, photos per second, against a bare decode."""
-    from deepfake_lab.augment import STRENGTHS
-    from deepfake_lab.batches import load_splits, training_batches
-    from deepfake_lab.datasets import read_dataset
+    from deepfake_lab.data.datasets import read_dataset
+    from deepfake_lab.training.augment import STRENGTHS
+    from deepfake_lab.training.batches import load_splits, training_batches
 
     manifest = read_dataset("sample").manifest
     files = list(manifest["path"])
@@ -199,10 +199,10 @@ def transfer(detector: Detector, options: argparse.Namespace) -> None:
     """Train the logit on a frozen backbone in both ways: same photos, rate, batches, epochs."""
     import keras
 
-    from deepfake_lab.batches import load_splits
-    from deepfake_lab.datasets import read_dataset
-    from deepfake_lab.models import build_model, set_trainable
-    from deepfake_lab.training import fit_head
+    from deepfake_lab.data.datasets import read_dataset
+    from deepfake_lab.training.batches import load_splits
+    from deepfake_lab.training.fitting import fit_head
+    from deepfake_lab.training.models import build_model, set_trainable
 
     epochs, splits = options.epochs, load_splits(read_dataset("sample").manifest, 224)
     train, valid = splits["train"], splits["valid"]

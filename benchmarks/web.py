@@ -30,7 +30,7 @@ import psutil
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 
 #: Answers before the first one that is timed: a server is asked for longer than its first second.
 WARM_UP = 20

@@ -141,14 +141,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from deepfake_lab.answering import predict
+    from deepfake_lab.scoring.answering import predict
 
     return predict(options)
 
 
 def _export(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it talks of graphics cards
-    from deepfake_lab.quantize import export_quantised
+    from deepfake_lab.training.quantize import export_quantised
 
     print(export_quantised(options.name, options.quantize, options.data, options.layout).about)
     return 0
@@ -162,8 +162,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from deepfake_lab import paths
-    from deepfake_lab.detector import Detector
-    from deepfake_lab.evaluation.assess import assess, check_out
+    from deepfake_lab.detection.detector import Detector
+    from deepfake_lab.evaluation.assessment import assess, check_out
 
     out = check_out(options.out) if options.out else None
     detector = Detector.load(options.model or paths.default_model())
@@ -178,7 +178,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from deepfake_lab.audit import audit
+    from deepfake_lab.auditing.survey import audit
 
     found = audit(options.folder, options.layout, options.faces)
     print(found.summary())
@@ -188,7 +188,7 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from deepfake_lab.prepare import prepare
+    from deepfake_lab.auditing.neutral import prepare
 
     made = prepare(
         options.folder, options.out, options.size, options.framing, options.quality, options.layout
@@ -198,7 +198,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from deepfake_lab.download import download
+    from deepfake_lab.data.kaggle import download
 
     folder = download(options.name, options.zip)
     print(f"{options.name} lies in {folder}; look at it with `deepfake-lab audit {options.name}`.")

@@ -18,7 +18,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from deepfake_lab import paths
-from deepfake_lab.detector import verdict_line
+from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.errors import UserError
 
 # YAML takes a number without a point, as 1e-3, for a word.

@@ -11,15 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from sklearn import metrics as sk
 
-from deepfake_lab import images, paths
-from deepfake_lab.audit.shortcuts import THRESHOLD as SHORTCUT
-from deepfake_lab.detector import Prediction
+from deepfake_lab import paths
+from deepfake_lab.auditing.shortcuts import THRESHOLD as SHORTCUT
+from deepfake_lab.colors import COLORS
+from deepfake_lab.detection.explain import radial_profile, resize_map
+from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.evaluation.bootstrap import wilson_interval
 from deepfake_lab.evaluation.degradations import degradation_name
-from deepfake_lab.explain import radial_profile, resize_map
-
-#: One color per label in every figure; told apart by people who see red and green alike.
-COLORS = {"real": "#0072B2", "fake": "#D55E00"}
+from deepfake_lab.photos import images
 
 
 def save_figure(figure: Figure, name: str, out_dir: str | Path = "") -> Path:
@@ -143,7 +142,7 @@ def plot_intervals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
     Args:
         table: columns ``detector, metric, value, low, high``, as
-            :func:`deepfake_lab.evaluation.metrics_table` returns them.
+            :func:`deepfake_lab.evaluation.predictions.metrics_table` returns them.
         ax: where to draw.
     """
     metrics = list(dict.fromkeys(table["metric"]))
@@ -248,7 +247,8 @@ def plot_prediction(prediction: Prediction, evidence: np.ndarray | None = None) 
 
     Args:
         prediction: the answer.
-        evidence: (h, w) from :func:`deepfake_lab.explain.heat_map`; None shows the photo alone.
+        evidence: (h, w) from :func:`deepfake_lab.detection.explain.heat_map`; None shows the photo
+            alone.
     """
     panels = 1 if evidence is None else 2
     figure, axes = plt.subplots(
@@ -292,8 +292,8 @@ def plot_shortcuts(shortcuts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Show how far each signal gives the label away without a look at the face.
 
     Args:
-        shortcuts: what an audit has measured, see :func:`deepfake_lab.audit.shortcuts.measure`; the
-            rows for all photos are shown.
+        shortcuts: what an audit has measured, see :func:`deepfake_lab.auditing.shortcuts.measure`;
+            the rows for all photos are shown.
         ax: where to draw.
     """
     rows = shortcuts[shortcuts["pair"] == "all"].sort_values("auc")

@@ -8,10 +8,11 @@ import pytest
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole run folder: a small CNN that saw the sample set once; it answers, knowing nothing."""
-    from deepfake_lab.batches import load_splits
-    from deepfake_lab.datasets import read_dataset
-    from deepfake_lab.models import build_model
-    from deepfake_lab.training import fit, save_run
+    from deepfake_lab.data.datasets import read_dataset
+    from deepfake_lab.training.batches import load_splits
+    from deepfake_lab.training.fitting import fit
+    from deepfake_lab.training.models import build_model
+    from deepfake_lab.training.runs import save_run
 
     data = read_dataset("sample")
     splits = load_splits(data.manifest, image_size=64)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import cli, course, paths
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from deepfake_lab import paths
-from deepfake_lab.batches import Split, load_splits
-from deepfake_lab.datasets import read_dataset
+from deepfake_lab.data.datasets import read_dataset
+from deepfake_lab.training.batches import Split, load_splits
 
 sys.path.insert(0, str(paths.project() / "tools"))
 import make_models
@@ -117,7 +117,7 @@ def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_n
         model.set_weights([weights + len(seen) for weights in model.get_weights()])
         return pd.DataFrame({"epoch": [1]})
 
-    monkeypatch.setattr(make_models.training, "fit", fit)
+    monkeypatch.setattr(make_models.fitting, "fit", fit)
     shares = {key: 1 for key in make_models.EVEN}
     stage = {"photos": 8, "shares": shares, "forged": 0.0, "top_blocks": 1}
     recipe = {"model": "efficientnet_lite0", "image_size": 64, "dropout": 0.0,

@@ -15,7 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from deepfake_lab import paths
-from deepfake_lab.detector import PARTS
+from deepfake_lab.detection.runfolder import PARTS
 
 ROOT = paths.project()
 NOTEBOOKS = sorted(paths.notebooks().glob("*.ipynb"))

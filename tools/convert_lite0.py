@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 from deepfake_lab import paths
-from deepfake_lab.backbones import lite0_backbone
+from deepfake_lab.training.backbones import lite0_backbone
 
 PTH_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}

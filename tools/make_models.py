@@ -22,12 +22,13 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from deepfake_lab import batches, evaluation, models, paths, training
-from deepfake_lab.datasets import Dataset, join, read_dataset
-from deepfake_lab.detector import Detector
+from deepfake_lab import evaluation, paths
+from deepfake_lab.data.datasets import Dataset, join, read_dataset
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
-from deepfake_lab.evaluation.assess import assess
+from deepfake_lab.evaluation.assessment import assess
 from deepfake_lab.evaluation.record import record, rewrite_card
+from deepfake_lab.training import batches, fitting, models, runs
 
 DATA = ("140k", "faces", "sample")
 
@@ -86,8 +87,8 @@ PORTRAITS = SWAPS | {
     "fake/140k": 38, "fake/stable_diffusion_21": 6, "fake/sfhq_t2i": 8, "fake/ciplab": 12,
 }  # fmt: skip
 
-#: A stage is one call of :func:`deepfake_lab.training.fit`; `photos` are those of an epoch, and
-#: another `draw` makes two stages with the same mix see different pictures. A stage may have an
+#: A stage is one call of :func:`deepfake_lab.training.fitting.fit`; `photos` are those of an epoch,
+#: and another `draw` makes two stages with the same mix see different pictures. A stage may have an
 #: `image_size` of its own, learn from a `window` of so many pixels at a random place of the frame,
 #: and leave all but the `top_blocks` of a backbone as they are. It begins with the weights of the
 #: stage before, or with the mean of those of all stages before it, each as heavy as `start` says;
@@ -157,7 +158,7 @@ SHORT = {
 #: What is changed about it to learn from windows of 160 pixels and be asked with whole frames.
 WINDOWS = {"image_size": 240, "window": 160}
 
-#: Families of fakes that :mod:`deepfake_lab.forge` imitates.
+#: Families of fakes that :mod:`deepfake_lab.training.forge` imitates.
 FORGED = ("swap", "edit", "blend")
 
 ONLY_140K = {key: EVEN[key] * key.endswith("/140k") for key in EVEN}
@@ -243,7 +244,7 @@ def _fit(recipe: dict, load, seed: int, run: str):
             settings.pop("forged"),
         )
         checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
-        history = training.fit(
+        history = fitting.fit(
             model,
             train,
             splits["valid"],
@@ -287,7 +288,7 @@ def _train(options: argparse.Namespace) -> None:
     model, history, splits = _fit(
         recipe, lambda size: batches.load_splits(data.manifest, size), options.seed, run
     )
-    training.save_run(
+    runs.save_run(
         name, model, data, splits, history,
         framing="face", recipe=recipe, seed=options.seed,
         max_false_alarms=MAX_FALSE_ALARMS, ship=True,

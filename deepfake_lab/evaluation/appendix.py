@@ -4,17 +4,15 @@ import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from deepfake_lab import sources
+from deepfake_lab.data import sources
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import bootstrap, subgroups, views
 from deepfake_lab.evaluation.failures import known_failures
-
-if TYPE_CHECKING:
-    from deepfake_lab.evaluation.assess import Assessment
+from deepfake_lab.evaluation.predictions import answered, evaluate
+from deepfake_lab.evaluation.results import Results
 
 #: How many decimals a CSV file keeps.
 _PRECISION = "%.6g"
@@ -52,7 +50,7 @@ _METHOD = """\
 """
 
 
-def save(found: "Assessment", folder: Path) -> Path:
+def save(found: Results, folder: Path) -> Path:
     """Write everything into a folder, as :meth:`.assess.Assessment.save` says."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,20 +86,18 @@ def write_json(file: Path, content: dict) -> None:
     file.write_text(text + "\n", encoding="utf-8")
 
 
-def metrics(found: "Assessment") -> dict:
+def metrics(found: Results) -> dict:
     """Return the assessment as JSON: what was asked, of whom, and every table as records.
 
     ``test`` is there where both labels are: all photos as they come, as in a run folder.
     """
-    from deepfake_lab.evaluation import answered, evaluate
-
     record: dict = {"assessment": about(found)} | table_records(found.tables)
     if answered(found.predictions)["label"].nunique() == 2:
         record = {"test": evaluate(found.predictions)} | record
     return record
 
 
-def about(found: "Assessment") -> dict:
+def about(found: Results) -> dict:
     """Return what was asked, of whom, with what."""
     return {
         "detector": found.detector.name,
@@ -161,7 +157,7 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     return files
 
 
-def report(found: "Assessment", figures: list[str]) -> str:
+def report(found: Results, figures: list[str]) -> str:
     """Return the report as Markdown; figures are named relative to it."""
     config = found.detector.config
     low, high = config["uncertain_band"]
@@ -203,7 +199,7 @@ def table_sections(tables: dict[str, pd.DataFrame], heading: str, short: bool = 
     """Return the tables that have rows as Markdown lines, each under its title.
 
     Args:
-        tables: as :class:`deepfake_lab.evaluation.assess.Assessment` has them.
+        tables: as :class:`deepfake_lab.evaluation.assessment.Assessment` has them.
         heading: ``##`` or ``###``.
         short: fewer columns, no rows of several data sets together, and no subgroups too small to
             conclude from.

@@ -8,11 +8,11 @@ data set, ``all``.
 import numpy as np
 import pandas as pd
 
-from deepfake_lab.evaluation import answered
+from deepfake_lab.data.sources import with_origin
 from deepfake_lab.evaluation.bootstrap import share_of, wilson_interval
 from deepfake_lab.evaluation.degradations import measure_families, with_interval
 from deepfake_lab.evaluation.metrics import LOW_FPR
-from deepfake_lab.sources import with_origin
+from deepfake_lab.evaluation.predictions import answered
 
 #: What is measured where there are real and fake photos. Both labels weigh the same, so that a
 #: family of fifty fakes and one of a thousand can be compared.

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.evaluation import views
 from deepfake_lab.evaluation.appendix import source_facts, table_sections
 from deepfake_lab.evaluation.failures import known_failures
 from deepfake_lab.evaluation.metrics import TITLES
-from deepfake_lab.sources import dataset_name, with_origin
 
 #: Tables that a card shows where they lie beside it.
 TABLES = (

@@ -6,12 +6,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from deepfake_lab import images
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.evaluation.bootstrap import LEVEL, mean_of, measure_parts, share_of
+from deepfake_lab.photos import images
 from deepfake_lab.progress import progress
 
-#: The few steps that notebook 04 shows: (kind, level), see :func:`deepfake_lab.images.degrade`.
+#: The few steps that notebook 04 shows: (kind, level), see
+#: :func:`deepfake_lab.photos.images.degrade`.
 DEGRADATIONS = (
     ("none", 0), ("jpeg", 80), ("jpeg", 50), ("jpeg", 30),
     ("blur", 1), ("blur", 2), ("downscale", 2), ("downscale", 4),

@@ -17,7 +17,7 @@ def known_failures(tables: dict[str, pd.DataFrame]) -> list[str]:
     The worst are named however good they are: which they are is part of the answer.
 
     Args:
-        tables: as :class:`deepfake_lab.evaluation.assess.Assessment` has them; missing ones are
+        tables: as :class:`deepfake_lab.evaluation.assessment.Assessment` has them; missing ones are
             passed over.
     """
     here = {name: table for name, table in tables.items() if len(table)}

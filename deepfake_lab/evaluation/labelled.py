@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake_lab import paths
-from deepfake_lab.datasets import Dataset, limit_photos, read_dataset
+from deepfake_lab.data.datasets import Dataset, limit_photos, read_dataset
+from deepfake_lab.data.folders import scan
+from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.errors import UserError
-from deepfake_lab.folders import scan
-from deepfake_lab.layouts import LAYOUTS, SPLITS, detect
-from deepfake_lab.sources import dataset_name, with_origin
 
 #: With fewer photos of a label than this, a data set is taken as it is when all of it is wanted.
 _FEW = 20
@@ -54,7 +54,7 @@ def gather(
 ) -> Photos:
     """Read one split of several data sets.
 
-    Arguments and errors as :func:`deepfake_lab.evaluation.assess.assess`.
+    Arguments and errors as :func:`deepfake_lab.evaluation.assessment.assess`.
     """
     if split not in (*SPLITS, "all"):
         raise UserError(f"Unknown split '{split}'; known: {', '.join(SPLITS)}, all.")

@@ -3,19 +3,16 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.appendix import about, table_records, write_json, write_tables
 from deepfake_lab.evaluation.card import write_card
-
-if TYPE_CHECKING:
-    from deepfake_lab.evaluation.assess import Assessment
+from deepfake_lab.evaluation.results import Results
 
 
-def record(folder: str | Path, found: "Assessment", baseline: "Assessment | None" = None) -> Path:
+def record(folder: str | Path, found: Results, baseline: Results | None = None) -> Path:
     """Keep an assessment in a run folder and write its model card anew.
 
     Beside the models lie then ``families.csv``, ``sources.csv`` and the other tables, and

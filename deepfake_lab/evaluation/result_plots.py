@@ -1,7 +1,7 @@
 """Tables of an assessment -> matplotlib Axes: numbers only, never a photo.
 
 Nothing here shows or saves. Where a table has the column ``detector`` (see
-:func:`deepfake_lab.evaluation.assess.compare`), each detector gets its color.
+:func:`deepfake_lab.evaluation.assessment.compare`), each detector gets its color.
 """
 
 import matplotlib.pyplot as plt
@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from deepfake_lab.colors import COLORS
 from deepfake_lab.evaluation.degradations import AXES
-from deepfake_lab.plots import COLORS
 
 #: One color per family in every figure; ``macro`` and ``all`` are black.
 _FAMILY_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

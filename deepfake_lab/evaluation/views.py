@@ -3,12 +3,9 @@
 A cell says ``0.978 [0.960, 0.990]``: the value and its 95% interval; shares are in percent.
 """
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-if TYPE_CHECKING:
-    from deepfake_lab.evaluation.assess import Assessment
+from deepfake_lab.evaluation.results import Results
 
 #: table -> column of the view -> (column of the table, how it is written). ``score`` and ``share``
 #: come with an interval, ``score-`` and ``share-`` without.
@@ -85,9 +82,8 @@ def view(name: str, table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
     """Return a table as text cells, one column per thing to read.
 
     Args:
-        name: which table, see :class:`deepfake_lab.evaluation.assess.Assessment`. Of ``coverage``
-            the detector's own band is shown, of ``degradations`` each data set's mean over
-            families.
+        name: which table, see :class:`deepfake_lab.evaluation.results.Results`. Of ``coverage`` the
+            detector's own band is shown, of ``degradations`` each data set's mean over families.
         table: its frame.
         short: fewer columns, for a terminal.
     """
@@ -178,7 +174,7 @@ def markdown(shown: pd.DataFrame) -> str:
     )
 
 
-def summary(found: "Assessment") -> str:
+def summary(found: Results) -> str:
     """Return an assessment for the terminal."""
     tables = found.tables
     names = " and ".join(record["name"] for record in found.photos.data)

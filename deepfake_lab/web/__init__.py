@@ -1,6 +1,9 @@
-"""The web page and its JSON API. Start it with ``python run.py``; TensorFlow is never imported."""
+"""The web page and its JSON API.
 
-from deepfake_lab.web.app import create_app
-from deepfake_lab.web.server import serve
+In: an uploaded photo. Out: the verdict, what it rests on and what speaks against relying on it.
+"""
 
-__all__ = ["create_app", "serve"]
+import lazy_loader
+
+# What stands in __init__.pyi, imported when it is used.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

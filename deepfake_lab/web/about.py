@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 
 #: Test photos of the same verdict whose P(fake) differs from an answer's by at most this much are
 #: "scored like it".

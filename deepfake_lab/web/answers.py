@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from deepfake_lab import explain, images
-from deepfake_lab.detector import Detector, Prediction
+from deepfake_lab.detection import explain
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos import images
 from deepfake_lab.web import pictures, provenance
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.problems import Problem

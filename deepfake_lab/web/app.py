@@ -6,11 +6,19 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import TypeVar
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
-from flask import send_file as send
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    jsonify,
+    render_template,
+    request,
+    send_file as send,
+)
 from werkzeug.exceptions import HTTPException
 
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.web import limits, uploads
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer

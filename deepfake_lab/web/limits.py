@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 32 * MEGABYTE
 MAX_FILES = 16
 
 #: Most pixels of a photo: those of a phone's camera. A program that reads files of its own takes
-#: more, see :data:`deepfake_lab.images.MAX_PIXELS`.
+#: more, see :data:`deepfake_lab.photos.images.MAX_PIXELS`.
 MAX_PIXELS = 50_000_000
 
 #: A progressive JPEG is decoded scan by scan over all its pixels; a hostile one has thousands of

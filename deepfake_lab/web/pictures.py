@@ -6,7 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.explain import FAKE_COLOR, PALE, REAL_COLOR, log_spectrum, resize_map
+from deepfake_lab.colors import FAKE_COLOR, REAL_COLOR
+from deepfake_lab.detection.explain import PALE, log_spectrum, resize_map
 
 #: Side of the squares whose spectra are averaged, and how many there are per row and column.
 TILE = 128

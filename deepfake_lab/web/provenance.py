@@ -14,7 +14,7 @@ from itertools import chain, islice
 
 from PIL import ExifTags, Image
 
-from deepfake_lab import images
+from deepfake_lab.photos import images
 from deepfake_lab.web.screening import png_chunks
 
 #: How much of a file's words is looked at: most texts, characters of each, bytes of its XMP data,

@@ -21,7 +21,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 from deepfake_lab import paths
-from deepfake_lab.detector import Detector
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.web import limits
 from deepfake_lab.web.app import SECURITY_HEADERS, create_app

@@ -10,7 +10,7 @@ from flask import Request
 from PIL import Image
 from werkzeug.http import parse_options_header
 
-from deepfake_lab import images
+from deepfake_lab.photos import images
 from deepfake_lab.web import limits, screening
 from deepfake_lab.web.problems import Problem
 

@@ -1,0 +1,278 @@
+"""A folder as people have it -> the manifest frame.
+
+What a layout says of labels and splits comes from :mod:`deepfake_lab.data.layouts`; here the files
+are looked at, groups are found and missing splits are made. From here on a label is the string
+``"real"`` or ``"fake"``, and FAKE is the positive class.
+"""
+
+import hashlib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepfake_lab import paths
+from deepfake_lab.data import duplicates, facts, factstore
+from deepfake_lab.data.folders import Problem, scan
+from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.data.sources import dataset_name, with_origin
+from deepfake_lab.data.tables import LABELS
+from deepfake_lab.errors import UserError
+from deepfake_lab.photos.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE
+
+#: Columns of the manifest frame, in this order; others that a manifest.csv has come after them.
+COLUMNS = [
+    "path", "file", "label", "split", "source", "group",
+    "width", "height", "format", "bytes", "fingerprint",
+]  # fmt: skip
+
+_REASONS = {
+    facts.EMPTY: "an empty file: left out",
+    facts.NOT_AN_IMAGE: "not a readable image: left out",
+    facts.UNREADABLE: "cannot be opened (no permission, or it has gone): left out",
+    facts.TOO_LARGE: f"more than {MAX_PIXELS // 1_000_000} megapixels: left out",
+    facts.TOO_SMALL: f"a side of less than {MIN_SIDE} pixels: left out",
+}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that has been read.
+
+    Attributes:
+        folder: the folder that was given.
+        layout: which of :data:`LAYOUTS` it has.
+        manifest: one row a usable image; see :data:`COLUMNS`. ``path`` is where the file lies on
+            this machine, ``file`` its name inside the folder (the same on every machine), and
+            ``group`` names what must stay in one split.
+        problems: one row a thing that was left out or does not fit, columns
+            ``file, problem, kind``.
+        notes: what was decided while reading (how missing splits were made, for example).
+        groups_from: ``manifest``, ``likeness`` (photos that show nearly the same), or ``content``
+            (identical files only: the data has splits of its own).
+    """
+
+    folder: Path
+    layout: str
+    manifest: pd.DataFrame
+    problems: pd.DataFrame
+    notes: tuple[str, ...]
+    groups_from: str = "manifest"
+
+    def summary(self) -> str:
+        """Return what was read, in a few lines for a person."""
+        counts = self.counts()
+        lines = [f"{self.folder.name}: {self.layout} layout, {len(self.manifest):,} images"]
+        for split in counts.index:
+            real, fake = counts.loc[split, "real"], counts.loc[split, "fake"]
+            lines.append(f"  {split:5}  {real:6,} real  {fake:6,} fake")
+        lines += [f"  note: {note}" for note in self.notes]
+        if len(self.problems):
+            lines.append(f"  {len(self.problems):,} problems, see .problems; the first ones:")
+            lines += [f"    {row.file}: {row.problem}" for row in self.problems[:5].itertuples()]
+        return "\n".join(lines)
+
+    def counts(self) -> pd.DataFrame:
+        """Return the number of images, splits in rows and labels in columns."""
+        table = pd.crosstab(self.manifest["split"], self.manifest["label"])
+        return table.reindex(index=list(SPLITS), columns=list(LABELS), fill_value=0)
+
+    def fingerprint(self) -> str:
+        """Return 16 hex digits that change when a file, a label or a split changes."""
+        columns = ["file", "fingerprint", "label", "split"]
+        text = self.manifest.sort_values("file")[columns].to_csv(index=False)
+        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dataset:
+    """Read a data set in the layout in which people have it.
+
+    Labels come from the class folders (any letter case, any depth) or from ``manifest.csv``; where
+    CSV files lie beside the folders, the two are compared. Splits that the data has are kept;
+    missing ones are made by group, stratified by label and source. Groups are those of the
+    manifest; where there are none, photos that show nearly the same are one group.
+
+    Args:
+        folder: a path or a short name, see :func:`deepfake_lab.paths.data_folder`.
+        layout: one of :data:`LAYOUTS`, or ``auto`` to find out.
+        seed: of the splits that are made here.
+
+    Raises:
+        UserError: no such folder, no images, only one of the two labels, labels that contradict
+            one another, or an unknown layout.
+    """
+    if layout != "auto" and layout not in LAYOUTS:
+        raise UserError(f"Unknown layout '{layout}'; known: auto, {', '.join(LAYOUTS)}.")
+    root = paths.data_folder(folder)
+    listing = scan(root)
+    if not listing.images:
+        first = f" Unpack {listing.archives[0]} first." if listing.archives else ""
+        raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).{first}")
+    layout = detect(listing) if layout == "auto" else layout
+    reading = LAYOUTS[layout](listing)
+    frame, unusable = _with_file_facts(root, reading.frame)
+    problems = [asdict(problem) for problem in listing.problems + reading.problems + unusable]
+    _check_labels(root, frame)
+    frame = frame.sort_values("file", ignore_index=True)
+    groups_from = _groups_from(frame)
+    frame, grouping = _with_groups(root, frame, layout, groups_from)
+    frame, splitting = _with_splits(frame, seed)
+    others = [column for column in frame.columns if column not in COLUMNS]
+    return Dataset(
+        root, layout, frame[COLUMNS + others],
+        pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str),
+        tuple(reading.notes + grouping + splitting), groups_from,
+    )  # fmt: skip
+
+
+def join(datasets: list[Dataset]) -> Dataset:
+    """Return several data sets as one, to train on all of them.
+
+    Sources get the names that :func:`deepfake_lab.data.sources.with_origin` gives them; the column
+    ``data`` says which data set a photo is from, and groups of different sets stay apart.
+    """
+    if len(datasets) == 1:
+        return datasets[0]
+    names = [dataset_name(data.layout, data.folder.name) for data in datasets]
+    manifests, problems, notes = [], [], []
+    for name, data in zip(names, datasets):
+        manifest = with_origin(data.manifest, name)
+        for column in ("file", "group"):
+            manifest[column] = name + "/" + manifest[column].astype(str)
+        manifests.append(manifest)
+        problems.append(data.problems.assign(file=name + "/" + data.problems["file"]))
+        notes += [f"{name}: {note}" for note in data.notes]
+    return Dataset(
+        Path("+".join(names)), "+".join(dict.fromkeys(data.layout for data in datasets)),
+        pd.concat(manifests, ignore_index=True), pd.concat(problems, ignore_index=True),
+        tuple(notes), "+".join(dict.fromkeys(data.groups_from for data in datasets)),
+    )  # fmt: skip
+
+
+def limit_photos(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.DataFrame:
+    """Return the manifest with at most so many photos of each split, both labels alike.
+
+    Args:
+        manifest: as :func:`read_dataset` makes it.
+        at_most: photos per split; 0 for all.
+        seed: of the choice.
+    """
+    if not at_most:
+        return manifest
+    each = max(1, at_most // len(LABELS))
+    parts = [
+        rows.sample(min(each, len(rows)), random_state=seed)
+        for _, rows in manifest.groupby(["split", "label"])
+    ]
+    return pd.concat(parts).sort_values("file", ignore_index=True)
+
+
+def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Add what the files themselves say; leave out those that are no images."""
+    frame = frame.reset_index(drop=True)
+    found = factstore.collect(root, frame["file"].tolist())
+    reasons = pd.Series(found["state"]).map(_REASONS)  # NaN: usable as far as its header says
+    bad = reasons.notna().to_numpy()
+    unusable = [
+        Problem(file, reason, facts.STATES[state])
+        for file, reason, state in zip(frame["file"][bad], reasons[bad], found["state"][bad])
+    ]
+    found, frame = found[~bad], frame[~bad].reset_index(drop=True)
+    frame["path"] = [os.path.join(root, file) for file in frame["file"]]
+    for column in ("width", "height", "bytes"):
+        frame[column] = found[column].astype(np.int64)
+    frame["format"] = np.char.decode(found["format"])
+    frame["fingerprint"] = [f"{fingerprint:016x}" for fingerprint in found["fingerprint"].tolist()]
+    return frame, unusable
+
+
+def _check_labels(root: Path, frame: pd.DataFrame) -> None:
+    if frame.empty:
+        raise UserError(f"{root}: none of the files is a readable image.")
+    there = set(frame["label"])
+    for label in LABELS:
+        if label not in there:
+            raise UserError(
+                f"{root} has only {there.pop()} images; a detector needs real and fake ones."
+            )
+
+
+def _groups_from(frame: pd.DataFrame) -> str:
+    if "group" in frame:
+        return "manifest"
+    return "likeness" if _missing_splits(frame) else "content"
+
+
+def _with_groups(
+    root: Path, frame: pd.DataFrame, layout: str, groups_from: str
+) -> tuple[pd.DataFrame, list[str]]:
+    """Name what must stay in one split; look at the pictures only where splits must be made."""
+    if groups_from == "manifest":
+        frame["group"] = frame["group"].fillna(frame["fingerprint"])
+        return frame, []
+    frame["group"] = frame["fingerprint"]  # identical files stay together
+    if groups_from == "content":
+        return frame, []
+    found = factstore.collect(root, frame["file"].tolist(), facts.PIXELS)
+    near = duplicates.near_pairs(found["hash"], found["thumb"], duplicates.KEEP_TOGETHER)
+    pairs = [duplicates.same_content(found["fingerprint"]), near]
+    if layout == "ciplab":
+        # No file name says which photo was edited; the picture around the edit does.
+        fake = (frame["label"] == "fake").to_numpy()
+        pairs.append(duplicates.edited_pairs(found["hash"], found["thumb"], fake))
+    cluster = duplicates.clusters(len(frame), np.concatenate(pairs))
+    # The name of a cluster is that of its first file: the same on every machine.
+    first = frame.groupby(cluster)["fingerprint"].transform("first")
+    frame["group"] = first.to_numpy()
+    together = int((frame["group"].map(frame["group"].value_counts()) > 1).sum())
+    if not together:
+        return frame, []
+    kept = f"{together} photos that show nearly the same as another stay in one split with it"
+    return frame, [kept]
+
+
+def _missing_splits(frame: pd.DataFrame) -> list[str]:
+    """Return the splits that have to be made, the one to be cut first in front."""
+    given = set(frame["split"].dropna())
+    if frame["split"].notna().all() and "train" not in given:
+        return []  # made for evaluation alone
+    return [split for split in ("test", "valid") if split not in given]
+
+
+def _with_splits(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the splits that are there, make the missing ones out of the rest, by group."""
+    notes = []
+    missing = _missing_splits(frame)
+    without = int(frame["split"].isna().sum())
+    if without and not frame["split"].isna().all():
+        notes.append(f"{without} images without a split were put into train")
+    # Files without a split join the training data; from there the missing splits are cut.
+    frame["split"] = frame["split"].fillna("train").astype(str)
+    if not (frame["split"] == "train").any():
+        notes.append("no training images: this data can only be evaluated on")
+    for split, folds in zip(missing, (5, 4) if len(missing) == 2 else (5,)):
+        rows = frame.index[frame["split"] == "train"]
+        frame.loc[_one_fold(frame.loc[rows], folds, seed), "split"] = split
+    if missing:
+        made = " and ".join(reversed(missing))
+        notes.append(f"{made} made from the training images by group, seed {seed}")
+    return frame, notes
+
+
+def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
+    """Return the rows of one of so many stratified folds that keep groups whole."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    groups = frame.groupby("label")["group"].nunique()
+    if len(groups) < 2 or groups.min() < folds:
+        listed = ", ".join(f"{count} {label}" for label, count in groups.items())
+        raise UserError(
+            f"Too few images to make splits: {listed} groups, {folds} of each label needed; "
+            "bring more images, or sort them into train/, valid/ and test/ yourself."
+        )
+    strata = frame["label"] + "/" + frame["source"].astype(str)
+    cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    _, fold = next(cutter.split(frame, strata, frame["group"]))
+    return frame.index[fold]

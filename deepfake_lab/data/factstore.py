@@ -1,0 +1,223 @@
+"""The facts of many files: read by all cores, kept in a cache, so that nothing is read twice.
+
+The cache is one SQLite file outside every data folder. It knows a file by path, size and times,
+and facts by the file's content: a copied or renamed data set is known at once. Deleting it costs
+nothing but time. Facts that another version of this code found are not used.
+"""
+
+import hashlib
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+import joblib
+import numpy as np
+import PIL
+
+from deepfake_lab.data import facts as facts_of
+from deepfake_lab.photos import faces, images
+from deepfake_lab.progress import progress
+
+#: Fewer files than this are read in this process: starting others would take longer. Headers
+#: (the first number) cost little, pixels (the second) more.
+IN_THIS_PROCESS = (5000, 300)
+
+#: Files that are handed to a process at once.
+CHUNK = 64
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cache_file() -> Path:
+    """Return where facts are kept.
+
+    `<DEEPFAKE_LAB_HOME>/.cache/facts.sqlite` where that variable is set, else `deepfake-lab/` in
+    the user's cache folder (`XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches`, `LOCALAPPDATA`).
+    """
+    home = os.environ.get("DEEPFAKE_LAB_HOME")
+    if home:
+        return Path(home).expanduser() / ".cache" / "facts.sqlite"
+    usual = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA", "~")}
+    base = os.environ.get("XDG_CACHE_HOME") or usual.get(sys.platform, "~/.cache")
+    return Path(base).expanduser() / "deepfake-lab" / "facts.sqlite"
+
+
+def collect(
+    root: Path, files: list[str], level: int = facts_of.HEADER, face_share: float = 0.0
+) -> np.ndarray:
+    """Return the facts of some files, (N,) of :data:`facts.RECORD` in the order given.
+
+    Args:
+        root: the folder that they lie in.
+        files: their names inside it.
+        level: how much to find out, see :mod:`deepfake_lab.data.facts`.
+        face_share: share of the photos in which faces are looked for.
+    """
+    paths = [os.path.join(root, file) for file in files]
+    stats = [_stat(path) for path in paths]
+    result = np.zeros(len(files), facts_of.RECORD)
+    with closing(_Store.open()) as store:
+        known = store.load(str(root), paths, stats, result)
+        todo = np.flatnonzero(~(known & facts_of.is_enough(result, level, face_share)))
+        parts = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
+        read = in_processes(
+            partial(_read_chunk, level, face_share),
+            [[paths[i] for i in rows] for rows in parts],
+            alone=len(todo) < IN_THIS_PROCESS[level],
+        )
+        for rows, found in zip(parts, progress(read, "reading files", len(parts))):
+            result[rows] = found
+            store.save([paths[i] for i in rows], [stats[i] for i in rows], found)
+    return result
+
+
+def remembered(key: str) -> str | None:
+    """Return a text that was kept under this key, None where there is none."""
+    with closing(_Store.open()) as store:
+        return store.result(key)
+
+
+def remember(key: str, text: str) -> None:
+    """Keep a text that took time to work out."""
+    with closing(_Store.open()) as store:
+        store.save_result(key, text)
+
+
+@cache
+def code_version() -> str:
+    """Return a name for the code that finds facts; it changes when one of its files does."""
+    digest = hashlib.blake2b(digest_size=8)
+    for module in (facts_of, faces, images):
+        digest.update(Path(module.__file__).read_bytes())
+    digest.update(f"{PIL.__version__} {facts_of.RECORD.descr}".encode())
+    return digest.hexdigest()
+
+
+def in_processes(work: Callable[[T], R], parts: list[T], alone: bool) -> Iterator[R]:
+    """Yield what `work` makes of each part, in order, on all cores; in this process if `alone`.
+
+    Only a few parts are under way at a time, so memory does not grow with their number.
+    """
+    if alone:
+        yield from map(work, parts)
+        return
+    # joblib's own processes, unlike the standard pool's, do not run the caller's script again.
+    pool = joblib.Parallel(
+        n_jobs=joblib.cpu_count(), backend="loky", return_as="generator",
+        batch_size=1, pre_dispatch="3*n_jobs",
+    )  # fmt: skip
+    yield from pool(joblib.delayed(work)(part) for part in parts)
+
+
+def _read_chunk(level: int, face_share: float, paths: list[str]) -> np.ndarray:
+    """Return the facts of a few files, (N,); what is known of a content is not found out again."""
+    with closing(_Store.open()) as store:
+        facts = np.zeros(len(paths), facts_of.RECORD)
+        for i, path in enumerate(paths):
+            facts[i] = facts_of.of_file(path, level, face_share, store.content)
+    return facts
+
+
+def _stat(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _signed(fingerprint: int) -> int:
+    """SQLite's integers have a sign."""
+    return fingerprint - (1 << 64) if fingerprint >> 63 else fingerprint
+
+
+class _Store:
+    """The cache file; where it cannot be written, one in memory that ends with the call."""
+
+    _TABLES = (
+        "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER,"
+        " ctime INTEGER, content INTEGER) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS facts (content INTEGER, version TEXT, record BLOB,"
+        " PRIMARY KEY (content, version)) WITHOUT ROWID",
+        "CREATE TABLE IF NOT EXISTS results (key TEXT PRIMARY KEY, text TEXT) WITHOUT ROWID",
+    )
+
+    def __init__(self, connection: sqlite3.Connection):
+        self._connection = connection
+        # Losing the cache in a power cut is no harm; waiting for the disk at every chunk is.
+        connection.execute("PRAGMA synchronous = OFF")
+        for table in self._TABLES:
+            connection.execute(table)
+
+    @classmethod
+    def open(cls) -> "_Store":
+        path = cache_file()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return cls(sqlite3.connect(path, timeout=60))
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError):
+                path.unlink()  # not a database any more, and holds nothing that cannot be found
+                return cls(sqlite3.connect(path, timeout=60))
+        except OSError:
+            pass  # a read-only home: everything works, only the second time is not faster
+        return cls(sqlite3.connect(":memory:"))
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def load(self, root: str, paths: list[str], stats: list, result: np.ndarray) -> np.ndarray:
+        """Fill in what is known; return for which files that is, (N,) bool."""
+        # Every path below the root: "/" + 1 is "0".
+        end = root + chr(ord(os.sep) + 1)
+        rows = self._connection.execute(
+            "SELECT path, size, mtime, ctime, record FROM files JOIN facts USING (content)"
+            " WHERE version = ? AND path > ? AND path < ?",
+            (code_version(), root, end),
+        )
+        place = {path: i for i, path in enumerate(paths)}
+        known = np.zeros(len(paths), bool)
+        # In blocks: the rows of 140,000 files at once would be the largest thing in memory.
+        while block := rows.fetchmany(4096):
+            found = [(place[row[0]], row) for row in block if row[0] in place]
+            found = [(i, row[4]) for i, row in found if stats[i] == row[1:4]]
+            if found:
+                at, blobs = zip(*found)
+                result[list(at)] = np.frombuffer(b"".join(blobs), facts_of.RECORD)
+                known[list(at)] = True
+        return known
+
+    def content(self, fingerprint: int) -> np.ndarray | None:
+        """Return the facts of a content, () of :data:`facts.RECORD`."""
+        row = self._connection.execute(
+            "SELECT record FROM facts WHERE content = ? AND version = ?",
+            (_signed(fingerprint), code_version()),
+        ).fetchone()
+        return np.frombuffer(row[0], facts_of.RECORD)[0] if row else None
+
+    def save(self, paths: list[str], stats: list, records: np.ndarray) -> None:
+        """Keep facts; a file that could not be read or changed meanwhile is not kept."""
+        files, facts = [], []
+        for path, stat, record in zip(paths, stats, records):
+            if stat and record["state"] != facts_of.UNREADABLE and stat[0] == record["bytes"]:
+                content = _signed(int(record["fingerprint"]))
+                files.append((path, *stat, content))
+                facts.append((content, code_version(), record.tobytes()))
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?)", files)
+            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?,?,?)", facts)
+
+    def result(self, key: str) -> str | None:
+        query = "SELECT text FROM results WHERE key = ?"
+        row = self._connection.execute(query, (key,)).fetchone()
+        return row[0] if row else None
+
+    def save_result(self, key: str, text: str) -> None:
+        with self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO results VALUES (?,?)", (key, text))

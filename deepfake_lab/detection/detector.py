@@ -1,0 +1,326 @@
+"""A run folder -> a Detector that answers about photos.
+
+Answers come from LiteRT: TensorFlow and Keras are never imported here.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from deepfake_lab import paths
+from deepfake_lab.detection.judgement import ANSWER_COLUMNS, caveats, small_copy
+from deepfake_lab.detection.prediction import Prediction
+from deepfake_lab.detection.runfolder import read_run
+from deepfake_lab.errors import UserError
+from deepfake_lab.litert import Graph, cores
+from deepfake_lab.overlap import overlapped
+from deepfake_lab.photos import images
+from deepfake_lab.photos.framing import frame_center
+from deepfake_lab.photos.images import FramedFace, ImageSource
+from deepfake_lab.photos.listing import find_photos
+from deepfake_lab.photos.sharpness import measure_sharpness, scaled
+
+if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
+    import pandas as pd
+
+
+class Detector:
+    """A trained model with its calibration; make one with :meth:`load`. Threads may share it.
+
+    Attributes:
+        name: what it is called in tables.
+        folder: its run folder.
+        config: the content of ``config.json``.
+        quantised: what is known of the quantised model, where that one answers; else None.
+    """
+
+    def __init__(self, folder: Path, config: dict, model: bytes, quantised: dict | None = None):
+        self.name: str = config["name"]
+        self.folder = folder
+        self.config = config
+        self.quantised = quantised
+        self._graph = Graph(model)
+        # Pillow gives each image's memory back to the system and asks for it anew for the next,
+        # which takes as long as decoding a small photo.
+        Image.core.set_blocks_max(max(Image.core.get_blocks_max(), 4 * cores()))
+
+    @classmethod
+    def load(
+        cls, name: str | Path, out_dir: str | Path = "", quantised: bool = False
+    ) -> "Detector":
+        """Load a detector by name or from its run folder.
+
+        The model that answers is checked against its checksum; ``model.keras`` by who reads it.
+
+        Args:
+            name: a name such as ``my_cnn`` or the path of a run folder.
+            out_dir: where the run was written; see :func:`deepfake_lab.paths.home`.
+            quantised: answer with the smaller model that `deepfake-lab export` made. What that
+                costs was measured there and is said in :attr:`about`.
+
+        Raises:
+            UserError: no such detector, a run folder that lacks a part or holds a damaged one, or
+                no quantised model.
+        """
+        folder = paths.model_folder(name, out_dir)
+        config, model = read_run(folder, quantised)
+        return cls(folder, config, model, config["quantised"] if quantised else None)
+
+    def __reduce__(self):
+        # A copy in another process reads the run folder itself: interpreters cannot travel.
+        return type(self).load, (self.folder, "", self.quantised is not None)
+
+    @property
+    def weights(self) -> str:
+        """Return the first digits of the checksum of the model that answers."""
+        record = self.quantised or {"sha256": self.config["sha256"]["model.tflite"]}
+        return record["sha256"][:12]
+
+    @property
+    def about(self) -> str:
+        """Return what this detector learned from, to go beside its answers."""
+        data = self.config["data"]
+        learned = (
+            f"The detector '{self.name}' learned from {data['train']:,} photos of the data set "
+            f"'{data['name']}'; on other cameras and other generators it is less reliable than "
+            "its test says."
+        )
+        if self.quantised is None:
+            return learned
+        loss, photos = self.quantised["auc_loss"], self.quantised["photos"]
+        return (
+            f"{learned} Its weights are quantised ({self.quantised['kind']}): on {photos:,} photos "
+            f"that took {loss['value']:.4f} from its AUC (95% interval {loss['low']:.4f} to "
+            f"{loss['high']:.4f})."
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Return the side of the model's input in pixels."""
+        return self.config["image_size"]
+
+    def frame(self, photo: ImageSource) -> FramedFace:
+        """Read a photo and cut it as this detector was trained: pixels (image_size, same, 3)."""
+        return frame_center(images.read_image(photo), self.image_size, self.config["framing"])
+
+    def logits(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the scores of square pictures; the higher, the more they look fake.
+
+        Where the detector knows how scores depend on sharpness, they are on that scale; see
+        :func:`deepfake_lab.photos.sharpness.scaled`.
+
+        Args:
+            pixels: (N, S, S, 3) uint8 with S at least the model's input, whose center is taken.
+
+        Returns:
+            (N,) float32 logits, before calibration.
+        """
+        pixels = images.center_crop(pixels, self.image_size)
+        if len(pixels) == 1:
+            outputs = [self._run(pixels[0])]
+        else:
+            outputs = list(overlapped(self._run_all, pixels))
+        return np.array([output["logit"].item() for output in outputs], np.float32)
+
+    def probability(self, logits: np.ndarray) -> np.ndarray:
+        """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given."""
+        calibration = self.config["calibration"]
+        scaled = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
+        return 1 / (1 + np.exp(-np.clip(scaled, -80, 80)))
+
+    def predict(self, photo: ImageSource, name: str = "") -> "Prediction | pd.DataFrame":
+        """Answer about one photo, or about a folder of them.
+
+        Args:
+            photo: a path, bytes, an open binary file, a Pillow image or a uint8 array. The path of
+                a folder is handed to :meth:`predict_many`, which returns a frame.
+            name: what to call the photo; by default the file's name.
+
+        Raises:
+            UserError: the photo cannot be read.
+        """
+        if isinstance(photo, str | Path) and os.path.isdir(os.path.expanduser(photo)):
+            return self.predict_many(photo)
+        (answer,) = self.judge([photo], [name], alone=True, preview=True)
+        if isinstance(answer, UserError):
+            raise answer
+        return answer
+
+    def predict_many(
+        self,
+        photos: "pd.DataFrame | str | Path | Iterable[str | Path]",
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> "pd.DataFrame":
+        """Answer about many photos.
+
+        Args:
+            photos: a manifest frame, a folder (read with all folders below it), or paths.
+            change: what to do to each photo, (H, W, 3) uint8, before it is looked at.
+
+        Returns:
+            The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
+            and ``p_fake, verdict, confidence, uncertain, face_found, model, error``. A photo that
+            cannot be read keeps its row: the reason stands in ``error`` and p_fake is missing.
+
+        Raises:
+            UserError: a folder that is not there or holds no images.
+        """
+        import pandas as pd
+
+        from deepfake_lab.progress import progress
+
+        manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
+        logits, faces, errors = [], [], []
+        answers = self.stream(manifest["path"], change)
+        for answer in progress(answers, f"{self.name}, photos", len(manifest)):
+            failed = isinstance(answer, UserError)
+            logits.append(np.nan if failed else answer.logit)
+            faces.append(not failed and answer.face_found)
+            errors.append(str(answer) if failed else "")
+        return self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
+
+    def stream(
+        self,
+        photos: Iterable[ImageSource],
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> Iterator[Prediction | UserError]:
+        """Answer about any number of photos in constant memory, on all cores, in their order.
+
+        Args:
+            photos: drawn as they are needed.
+            change: as for :meth:`predict_many`.
+
+        Yields:
+            For each photo the answer, or why it could not be read.
+        """
+        return overlapped(lambda group: self.judge(group, change=change), photos)
+
+    def judge(
+        self,
+        photos: Sequence[ImageSource],
+        names: Sequence[str] = (),
+        *,
+        change: Callable[[np.ndarray], np.ndarray] | None = None,
+        alone: bool = False,
+        preview: bool = False,
+    ) -> list[Prediction | UserError]:
+        """Answer about a few photos, for programs that ask from several threads.
+
+        Args:
+            photos: as for :meth:`predict`, but no folders.
+            names: what to call them; empty for the file's name.
+            change: as for :meth:`predict_many`.
+            alone: use all cores; False leaves the others to the other threads.
+            preview: keep the photos in their answers, to be shown.
+
+        Returns:
+            For each photo the answer, or why it could not be read.
+        """
+        seen = [self._look(photo, change, preview) for photo in photos]
+        good = [one for one in seen if not isinstance(one, UserError)]
+        outputs = [self._run(framed.pixels, alone) for framed, _, _ in good]
+        logits = [output["logit"].item() for output in outputs]
+        scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
+        names = names or [""] * len(photos)
+        return [
+            one if isinstance(one, UserError)
+            else self._prediction(name or _name(photo), *one, *next(scored))
+            for photo, name, one in zip(photos, names, seen)
+        ]  # fmt: skip
+
+    def answers(self, manifest: "pd.DataFrame", logits: np.ndarray) -> "pd.DataFrame":
+        """Return the predictions frame: a manifest and what this detector says of its photos.
+
+        Args:
+            manifest: N rows, with ``face_found`` and, where a photo could not be read, ``error``.
+            logits: (N,) raw scores, NaN for a photo that could not be read.
+        """
+        import pandas as pd
+
+        p_fake = self.probability(logits)
+        low, high = self.config["uncertain_band"]
+        fake = p_fake >= self.config["threshold"]
+        answered = pd.Series(~np.isnan(p_fake), index=manifest.index)
+        answers = manifest.assign(
+            p_fake=p_fake,
+            verdict=pd.Series(np.where(fake, "FAKE", "REAL"), manifest.index).where(answered),
+            confidence=np.where(fake, p_fake, 1 - p_fake),
+            uncertain=(low < p_fake) & (p_fake < high),
+            model=self.name,
+            error=manifest["error"] if "error" in manifest else "",
+        )
+        others = [column for column in answers.columns if column not in ANSWER_COLUMNS]
+        return answers[others + ANSWER_COLUMNS]
+
+    def _look(
+        self,
+        photo: ImageSource,
+        change: Callable[[np.ndarray], np.ndarray] | None,
+        preview: bool,
+    ) -> tuple[FramedFace, tuple[int, int], np.ndarray | None] | UserError:
+        """Return what is judged, the photo's width and height, and the photo to show."""
+        try:
+            pixels = images.read_image(photo)  # (H, W, 3) uint8
+            pixels = pixels if change is None else images.read_image(change(pixels))
+        except UserError as error:
+            return error
+        framed = frame_center(pixels, self.image_size, self.config["framing"])
+        return framed, pixels.shape[1::-1], small_copy(pixels) if preview else None
+
+    def _run_all(self, group: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+        return [self._run(picture, alone=False) for picture in group]
+
+    def _run(self, picture: np.ndarray, alone: bool = True) -> dict[str, np.ndarray]:
+        """Return logit and activation map of one picture, on the scale of photos as sharp."""
+        outputs = self._graph.run(picture, alone)
+        scale = self.config.get("sharpness")
+        if scale is None:
+            return outputs
+        sharpness = measure_sharpness(picture)
+        return {name: scaled(output, sharpness, scale) for name, output in outputs.items()}
+
+    def _prediction(
+        self, name: str, framed: FramedFace, photo_size: tuple[int, int],
+        preview: np.ndarray | None, output: dict[str, np.ndarray], logit: float, p_fake: float,
+    ) -> Prediction:  # fmt: skip
+        verdict, confidence, uncertain = self._verdict(p_fake)
+        return Prediction(
+            name, p_fake, verdict, confidence, uncertain, framed, self.name,
+            caveats=tuple(caveats(framed, p_fake, uncertain, self.config)),
+            logit=logit,
+            activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
+            detector=self,
+            photo_size=photo_size,
+            preview=preview,
+        )  # fmt: skip
+
+    def _verdict(self, p_fake: float) -> tuple[str, float, bool]:
+        verdict = "FAKE" if p_fake >= self.config["threshold"] else "REAL"
+        low, high = self.config["uncertain_band"]
+        return verdict, (p_fake if verdict == "FAKE" else 1 - p_fake), low < p_fake < high
+
+
+def _name(photo: ImageSource) -> str:
+    """Return what to call a photo: the file's name, where there is one."""
+    name = photo if isinstance(photo, str | Path) else getattr(photo, "name", None)
+    return Path(name).name if isinstance(name, str | Path) else "photo"
+
+
+def _listed(photos: "str | Path | Iterable[str | Path]") -> "pd.DataFrame":
+    import pandas as pd
+
+    if isinstance(photos, str | Path):
+        folder = paths.data_folder(photos)
+        found = list(find_photos([folder]))
+        if all(one.error for one in found):
+            raise UserError(found[0].error)
+        # What cannot be listed gets a row as well: nothing is passed over in silence.
+        files, names = [one.path for one in found], [one.name for one in found]
+    else:
+        files = [Path(path) for path in photos]
+        names = [path.name for path in files]
+    return pd.DataFrame({"path": [str(path) for path in files], "file": names})

@@ -1,0 +1,116 @@
+"""An answer to look at: the photo with its face, the heat map, the verdict and its caveats."""
+
+import base64
+import io
+import textwrap
+from html import escape
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from deepfake_lab.colors import FAKE_COLOR, REAL_COLOR
+from deepfake_lab.detection.explain import PALE, heat_map, resize_map
+from deepfake_lab.detection.judgement import Judgement
+
+#: The strongest place is covered by this share.
+COVER = 0.65
+
+#: Height of both pictures in pixels.
+SHOWN = 280
+
+LEGEND = "Heat map: blue places argued for REAL, orange ones for FAKE. It shows where, not why."
+
+
+def draw_heat(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
+    """Return the judged square with its heat map over it.
+
+    Args:
+        pixels: (S, S, 3) uint8.
+        evidence: (h, w) in units of the logit, positive for FAKE; see
+            :func:`deepfake_lab.detection.explain.heat_map`.
+    """
+    values = resize_map(evidence, pixels.shape[0])[..., None]  # (S, S, 1) float32
+    strength = np.clip(np.abs(values) / max(PALE, float(np.abs(evidence).max())), 0, 1) * COVER
+    colors = np.where(values > 0, FAKE_COLOR, REAL_COLOR)  # (S, S, 3)
+    mixed = pixels * (1 - strength) + colors * strength
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def draw_photo(prediction: Judgement) -> Image.Image:
+    """Return the photo with a box around the face, and a thinner one around what was judged.
+
+    An answer that kept no photo gives the judged square alone.
+    """
+    if prediction.preview is None:
+        return Image.fromarray(prediction.framed.pixels)
+    image = Image.fromarray(prediction.preview)
+    scale = SHOWN / image.height
+    image = image.resize((max(1, round(image.width * scale)), SHOWN), Image.Resampling.BILINEAR)
+    scale = SHOWN / prediction.photo_size[1]
+    draw = ImageDraw.Draw(image)
+    _outline(draw, [scale * side for side in prediction.framed.box], 1)
+    face = prediction.framed.face
+    if face is not None:
+        box = (face.left, face.top, face.left + face.width, face.top + face.height)
+        _outline(draw, [scale * side for side in box], 3)
+    return image
+
+
+def explain_picture(prediction: Judgement) -> Image.Image:
+    """Return photo and heat map side by side, with the verdict below, as one picture."""
+    left, right = draw_photo(prediction), _heat(prediction)
+    width = max(left.width + 8 + right.width, 560)
+    said = (str(prediction), *prediction.caveats, LEGEND)
+    lines = [line for sentence in said for line in textwrap.wrap(sentence, width // 7)]
+    sheet = Image.new("RGB", (width, SHOWN + 12 + 18 * len(lines)), "white")
+    sheet.paste(left, (0, 0))
+    sheet.paste(right, (left.width + 8, 0))
+    draw = ImageDraw.Draw(sheet)
+    for i, line in enumerate(lines):
+        draw.text((4, SHOWN + 6 + 18 * i), line, "black", font_size=13)
+    return sheet
+
+
+def prediction_html(prediction: Judgement) -> str:
+    """Return an answer as HTML that needs nothing else: for a notebook's output."""
+    color = "#{:02x}{:02x}{:02x}".format(*(FAKE_COLOR, REAL_COLOR)[prediction.verdict == "REAL"])
+    caveats = "".join(f"<li>{escape(caveat)}</li>" for caveat in prediction.caveats)
+    name = escape(prediction.name)
+    about = escape(prediction.detector.about) if prediction.detector else ""
+    pictures = "".join(
+        f'<img src="{_uri(image)}" alt="{alt}" style="height:{SHOWN}px;margin:0 8px 4px 0">'
+        for image, alt in (
+            (draw_photo(prediction), f"{name}, with a box around the face"),
+            (_heat(prediction), "the judged square with its heat map"),
+        )
+    )
+    unsure = " (uncertain)" if prediction.uncertain else ""
+    return (
+        f'<div><p style="margin:0 0 4px"><strong>{name}</strong></p>{pictures}'
+        f'<p style="margin:4px 0;font-size:130%;color:{color}"><strong>'
+        f"{escape(str(prediction))}</strong>{unsure}</p>"
+        f'<p style="margin:4px 0">P(fake) = {prediction.p_fake:.4f}, detector '
+        f"'{escape(prediction.model)}'. {LEGEND}</p>"
+        f'<ul style="margin:4px 0">{caveats}</ul><p style="margin:4px 0">{about}</p></div>'
+    )
+
+
+def _heat(prediction: Judgement) -> Image.Image:
+    pixels = prediction.framed.pixels
+    if prediction.activation_map is None and prediction.detector is None:
+        image = Image.fromarray(pixels)  # nobody is there to ask what the answer rests on
+    else:
+        image = draw_heat(pixels, heat_map(prediction.detector, prediction))
+    return image.resize((SHOWN, SHOWN), Image.Resampling.BILINEAR)
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: list[float], width: int) -> None:
+    """Draw a white line with a dark rim: it shows on every photo."""
+    draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline="black", width=1)
+    draw.rectangle(box, outline="white", width=width)
+
+
+def _uri(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode('ascii')}"

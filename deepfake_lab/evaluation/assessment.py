@@ -1,0 +1,169 @@
+"""A detector and data sets in, everything that a sceptic asks for out.
+
+One call, :func:`assess`, for notebook and command alike: it reads the data sets, asks the detector
+about one split of each, and makes the tables.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
+from deepfake_lab.evaluation.labelled import Photos, available, gather
+from deepfake_lab.evaluation.results import Results
+
+__all__ = [
+    "Assessment",
+    "Photos",
+    "assess",
+    "available",
+    "check_out",
+    "compare",
+    "gather",
+    "tables_of",
+]
+
+
+@dataclass(frozen=True)
+class Assessment(Results):
+    """What was found about a detector, as text and as files."""
+
+    def summary(self) -> str:
+        """Return the main tables, aligned for people."""
+        return views.summary(self)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write predictions, tables, metrics, figures and ``report.md``; return the folder.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        return appendix.save(self, Path(folder).expanduser())
+
+
+def assess(
+    detector: Detector,
+    folders: Sequence[str | Path] | str | Path,
+    split: str = "test",
+    degrade: bool = False,
+    *,
+    max_photos: int = 0,
+    seed: int = 0,
+) -> Assessment:
+    """Ask a detector about one split of several data sets and measure its answers.
+
+    Args:
+        detector: who is asked.
+        folders: data sets, as :func:`deepfake_lab.data.datasets.read_dataset` takes them; one
+            that has only real or only fake photos is measured as far as that goes.
+        split: ``train``, ``valid``, ``test`` or ``all``.
+        degrade: also damage every photo in each way of
+            :data:`deepfake_lab.evaluation.degradations.CURVES` and ask again: about two dozen times
+            the work.
+        max_photos: at most so many photos of each data set, both labels alike; 0 for all.
+        seed: of the bootstrap, of splits that have to be made, and of the choice of photos.
+
+    Raises:
+        UserError: no such data set, a split that it does not have, or no photo that can be read.
+    """
+    photos = gather(folders, split, max_photos=max_photos, seed=seed)
+    predictions = _without_paths(detector.predict_many(photos.manifest))
+    clean = breakdown.prepared(predictions)
+    if clean.empty:
+        raise UserError(f"None of the {len(predictions)} photos can be read; see `audit`.")
+    tables = tables_of(predictions, seed)
+    degraded = pd.DataFrame()
+    if degrade:
+        answers = list(degradations.degraded_answers(detector, clean, degradations.CURVES))
+        parts = breakdown.family_parts(clean)
+        if parts:
+            found = degradations.degradation_table(clean, answers, parts, seed)
+            tables["degradations"] = found
+        degraded = pd.concat([
+            rows[["data", "file", "label", "source", "family", "p_fake", "verdict", "uncertain"]]
+            .assign(kind=kind, level=level)
+            for kind, level, rows in answers
+        ])  # fmt: skip
+    notes = photos.notes + tuple(_caveats(detector, photos, predictions, clean))
+    return Assessment(detector, photos, predictions, tables, notes, degraded)
+
+
+def tables_of(predictions: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Return every table that a predictions frame allows; see :class:`Assessment`."""
+    return {
+        "families": breakdown.family_table(predictions, seed),
+        "sources": breakdown.source_table(predictions, seed),
+        "same_source": breakdown.same_source_table(predictions, seed),
+        "coverage": breakdown.coverage_table(predictions),
+        "reliability": breakdown.reliability_table(predictions),
+        "subgroups": subgroups.subgroup_table(predictions),
+    }
+
+
+def compare(assessments: Sequence[Assessment], table: str = "families") -> pd.DataFrame:
+    """Return one table of several detectors, one below the other, with the column ``detector``."""
+    return pd.concat(
+        [found.tables[table].assign(detector=found.detector.name) for found in assessments],
+        ignore_index=True,
+    )
+
+
+def check_out(folder: str | Path) -> Path:
+    """Return the folder that an assessment is to be written to.
+
+    Raises:
+        UserError: it is a file, or holds an assessment already: none is written over another.
+    """
+    folder = Path(folder).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the results.")
+    if (folder / "report.md").exists():
+        raise UserError(f"{folder} holds an evaluation already; name another folder.")
+    return folder
+
+
+def _without_paths(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Say why a photo could not be read without saying where it lies: results are passed on."""
+    reasons = [
+        error.removeprefix(f"{path}: ")
+        for error, path in zip(predictions["error"].astype(str), predictions["path"])
+    ]
+    return predictions.assign(error=reasons)
+
+
+def _caveats(detector: Detector, photos: Photos, predictions: pd.DataFrame, clean: pd.DataFrame):
+    """Yield what must be known to read the numbers."""
+    learned = detector.config["data"]
+    for record in photos.data:
+        known = record["name"] in learned["name"].split("+") or (
+            record["fingerprint"] == learned.get("fingerprint")
+        )
+        if known and photos.split != "test":
+            yield (
+                f"{record['name']}: the detector learned from a data set of this name, and this is "
+                "not its test split: the numbers are too good."
+            )
+    failed = predictions[predictions["p_fake"].isna()]
+    if len(failed):
+        first = failed.iloc[0]
+        yield (
+            f"{len(failed)} photos could not be read and are not in the numbers; the first: "
+            f"{first['file']}: {first['error']}"
+        )
+    faceless = int((~clean["face_found"].astype(bool)).sum())
+    if faceless:
+        share = faceless / len(clean)
+        yield (
+            f"In {faceless:,} of {len(clean):,} photos ({share:.1%}) no face was found: a person "
+            "would be told that the answer is unreliable; here they count like all others."
+        )
+    together = len(clean) - clean["group"].nunique()
+    if not together:
+        yield "Every photo is a group of its own: what its data set does not group is unknown."
+    if np.ptp(clean["p_fake"]) == 0:
+        yield "The detector gives every photo the same score: it has learned nothing."

@@ -1,0 +1,2 @@
+from .answering import predict as predict
+from .scorefile import ScoreFile as ScoreFile

@@ -1,0 +1,208 @@
+"""`deepfake-lab predict`: photos and folders in, lines or tables out."""
+
+import argparse
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from deepfake_lab import paths
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.prediction import Prediction
+from deepfake_lab.errors import UserError
+from deepfake_lab.overlap import overlapped
+from deepfake_lab.photos.listing import Found, find_photos
+from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile
+
+Row = dict[str, Any]
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Answer about photos and return the exit status: 0, 1 some failed, 2 all failed.
+
+    Args:
+        options: ``photos, model, quantised, format, output, explain`` as the command takes them;
+            ``format`` is None where nobody chose one.
+
+    Raises:
+        UserError: nothing can be done: no such detector, an output that cannot be written.
+    """
+    detector = Detector.load(options.model or paths.default_model(), quantised=options.quantised)
+    if options.explain is not None:
+        _make_explain_folder(options.explain, options.photos)
+    form = options.format or ("text" if options.output is None else "")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names on disk need not be Unicode
+    try:
+        tally = _answer_all(detector, options, form)
+        if options.output is not None:
+            print(tally.summary(options.output), file=sys.stderr if form else sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `deepfake-lab predict photos | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        if options.output is not None:
+            print("What was answered is kept: the same command goes on.", file=sys.stderr)
+        raise
+    for reason in tally.failed:
+        print(f"deepfake-lab: {reason}", file=sys.stderr)
+    if len(tally.failed) == tally.total:
+        return 2
+    if form in ("", "text"):
+        print(detector.about)
+    return 1 if tally.failed else 0
+
+
+def as_row(path: str, answer: Prediction | UserError, detector: Detector) -> Row:
+    """Return an answer, or the reason why there is none, as a row of a table."""
+    failed = isinstance(answer, UserError)
+    return {
+        "path": path,
+        "verdict": None if failed else answer.verdict,
+        "confidence": None if failed else answer.confidence,
+        "p_fake": None if failed else answer.p_fake,
+        "uncertain": not failed and answer.uncertain,
+        "face_found": not failed and answer.face_found,
+        "model": detector.name,
+        "weights": detector.weights,
+        "caveats": "" if failed else " ".join(answer.caveats),
+        "error": str(answer) if failed else "",
+    }
+
+
+@dataclass
+class _Tally:
+    """What has come out so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    before: int = 0
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    def add(self, row: Row) -> None:
+        self.counts[row["verdict"] or ""] += 1
+        if row["error"]:
+            self.failed.append(row["error"])
+
+    def summary(self, file: Path) -> str:
+        earlier = f" ({self.before:,} of them answered before)" if self.before else ""
+        return (
+            f"{file}: {self.total:,} photos{earlier}, {self.counts['FAKE']:,} FAKE, "
+            f"{self.counts['REAL']:,} REAL, {len(self.failed):,} failed."
+        )
+
+
+class _Printer:
+    """Writes answers on standard output as they come."""
+
+    def __init__(self, form: str, lone: bool):
+        self._form, self._lone = form, lone
+        self._csv = csv.writer(sys.stdout, lineterminator="\n")
+        self._between = "\n"
+
+    def __enter__(self) -> "_Printer":
+        if self._form == "csv":
+            self._csv.writerow(COLUMNS)
+        elif self._form == "json":
+            print("[", end="")
+        return self
+
+    def add(self, row: Row, answer: Prediction | UserError) -> None:
+        if self._form == "csv":
+            self._csv.writerow(row.values())
+        elif self._form == "json":
+            print(self._between + json.dumps(row), end="")
+            self._between = ",\n"
+        elif self._form == "text" and isinstance(answer, Prediction):  # errors come at the end
+            print(answer if self._lone else f"{row['path']}: {answer}")
+            for caveat in answer.caveats:
+                print(f"  {caveat}")
+
+    def __exit__(self, *_: object) -> None:
+        if self._form == "json":  # whatever happened, what was written stays readable
+            print("\n]")
+
+
+def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _Tally:
+    tally = _Tally()
+    lone = len(options.photos) == 1 and not os.path.isdir(os.path.expanduser(options.photos[0]))
+    with contextlib.ExitStack() as stack:
+        file, done = None, frozenset()
+        if options.output is not None:
+            file = ScoreFile(options.output, detector.name, detector.weights)
+            stack.callback(file.close)
+            tally.counts.update(file.counts)
+            tally.failed.extend(file.failed)
+            tally.before, done = len(file.done), file.done
+        printer = stack.enter_context(_Printer(form, lone))
+        found = (one for one in find_photos(options.photos) if one.path not in done)
+        answers = _answers(detector, found, options.explain, lone)
+        if not lone and sys.stderr.isatty() and not (form and sys.stdout.isatty()):
+            from deepfake_lab.progress import progress
+
+            left = sum(1 for one in find_photos(options.photos) if one.path not in done)
+            answers = progress(answers, detector.name, left)
+        for one, answer in answers:
+            row = as_row(one.path, answer, detector)
+            tally.add(row)
+            if file:
+                file.add(row)
+            printer.add(row, answer)
+        if file:
+            file.finish()
+    return tally
+
+
+def _answers(
+    detector: Detector, photos: Iterable[Found], explain: Path | None, lone: bool
+) -> Iterator[tuple[Found, Prediction | UserError]]:
+    def answer(group: list[Found]) -> list[tuple[Found, Prediction | UserError]]:
+        answers = detector.judge(
+            [one.path for one in group], alone=lone, preview=explain is not None
+        )
+        for one, given in zip(group, answers):
+            if explain is not None and isinstance(given, Prediction):
+                _draw(given, explain / f"{one.name}.jpg")
+        return [
+            (one, UserError(one.error) if one.error else given)
+            for one, given in zip(group, answers)
+        ]
+
+    return iter(answer(list(photos))) if lone else overlapped(answer, photos)
+
+
+def _draw(answer: Prediction, file: Path) -> None:
+    from deepfake_lab.detection.display import explain_picture
+
+    _make_folder(file.parent)
+    try:
+        explain_picture(answer).save(file, "JPEG", quality=88)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror}).") from error
+
+
+def _make_explain_folder(folder: Path, photos: list[str]) -> None:
+    for photo in map(os.path.abspath, map(os.path.expanduser, photos)):
+        if os.path.isdir(photo) and Path(photo) in (folder.absolute(), *folder.absolute().parents):
+            raise UserError(
+                f"--explain {folder}: lies in {photo}, so that its pictures would be taken for "
+                "photos; choose a folder outside."
+            )
+    _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from error

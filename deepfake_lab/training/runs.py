@@ -1,0 +1,176 @@
+"""A trained model -> a run folder with everything that an answer and a report need."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from deepfake_lab import paths
+from deepfake_lab.data.datasets import Dataset
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.runfolder import checksums
+from deepfake_lab.evaluation.card import write_card
+from deepfake_lab.evaluation.predictions import evaluate
+from deepfake_lab.litert import quiet_stderr
+from deepfake_lab.photos.sharpness import measure_sharpness, scaled
+from deepfake_lab.training import models
+from deepfake_lab.training.batches import Split
+from deepfake_lab.training.calibration import fit_calibration, fit_sharpness
+
+#: Packages whose versions a run folder records.
+_RECORDED = ("deepfake-lab", "keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
+
+
+def save_run(
+    name: str,
+    model: keras.Model,
+    data: Dataset,
+    splits: dict[str, Split],
+    history: pd.DataFrame,
+    *,
+    framing: str,
+    recipe: dict,
+    seed: int,
+    out_dir: str | Path = "",
+    max_false_alarms: float | None = None,
+    ship: bool = False,
+) -> Detector:
+    """Calibrate a trained model and write its run folder, whole or not at all.
+
+    Validation photos choose the calibration, the threshold and the uncertain band; the test photos
+    are scored for the report and choose nothing. A run folder of the same name is replaced.
+
+    Args:
+        name: of the detector; the folder is ``<out_dir>/models/<name>``.
+        model: trained.
+        data: what was read.
+        splits: what was trained on (``train``, ``valid``, ``test``).
+        history: from :func:`fit`; the epochs of several phases may be joined.
+        framing: as given to :func:`deepfake_lab.training.batches.load_splits`.
+        recipe: how it was trained (epochs, rates, ...), for the record.
+        seed: for the record.
+        out_dir: see :func:`deepfake_lab.paths.home`.
+        max_false_alarms: calibrate on validation photos as they are and once more as they come out
+            of a messenger, bring the scores to those of real photos of the same sharpness, and
+            raise the threshold until no source of real photos is likely to have more false alarms;
+            None for the photos as they are, the raw scores, and a threshold of 0.5.
+        ship: allow the name of a detector that the project ships.
+
+    Raises:
+        UserError: a name that is no folder name, or that belongs to a detector the project ships.
+    """
+    folder = paths.new_model_folder(name, out_dir, ship)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # The work goes into a neighbouring folder that takes the name at the very end.
+    work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
+    try:
+        # Without the optimiser: it would quadruple the file, and a training goes on from a
+        # checkpoint. Keras leaves it out of a model alone that was never compiled.
+        model.save(work / "model.keras")
+        keras.models.load_model(work / "model.keras", compile=False).save(work / "model.keras")
+        (work / "model.tflite").write_bytes(to_tflite(model))
+        config = {
+            "name": name,
+            "architecture": model.name,
+            "image_size": splits["train"].image_size,
+            "framing": framing,
+            "labels": {"real": 0, "fake": 1},
+            "calibration": {"temperature": 1.0, "bias": 0.0},
+            "threshold": 0.5,
+            "uncertain_band": [0.0, 1.0],
+            "seed": seed,
+            "recipe": recipe,
+            "data": {
+                "name": data.folder.name,
+                "layout": data.layout,
+                "fingerprint": data.fingerprint(),
+                **{split: len(part.manifest) for split, part in splits.items()},
+            },
+            "versions": {package: version(package) for package in _RECORDED},
+            "git_commit": _git_commit(),
+            "sha256": checksums(work),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        detector = Detector(folder, config, (work / "model.tflite").read_bytes())
+        config |= _calibrate(detector, splits["valid"], max_false_alarms, seed)
+        predictions = pd.concat(
+            [_predictions(detector, splits[split]) for split in ("valid", "test")]
+        )
+        test = predictions[predictions["split"] == "test"]
+        metrics = {"test": evaluate(test, seed=seed)}
+        history.to_csv(work / "history.csv", index=False, float_format="%.6g")
+        # Where the files lie is of no interest to anybody else.
+        predictions.drop(columns="path").to_csv(
+            work / "predictions.csv", index=False, float_format="%.6g"
+        )
+        _write_json(work / "metrics.json", metrics)
+        _write_json(work / "config.json", config)
+        write_card(work / "README.md", config, metrics)
+        work.chmod(0o755)  # temporary folders are private
+        older = work.with_name(f"{work.name}-older")
+        if folder.exists():  # deleting takes time and may fail; renaming is done at once
+            folder.rename(older)
+        work.rename(folder)
+        shutil.rmtree(older, ignore_errors=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return Detector.load(folder)
+
+
+def to_tflite(model: keras.Model) -> bytes:
+    """Return the model as LiteRT reads it: logit and, where there is one, activation map."""
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")  # else it announces temporary folders
+    with tempfile.TemporaryDirectory() as folder, quiet_stderr():
+        # Through a SavedModel: the converter's direct way expects the Keras of TensorFlow 2.15.
+        models.with_activation_map(model).export(folder, verbose=False)
+        return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def _predictions(detector: Detector, split: Split) -> pd.DataFrame:
+    logits = detector.logits(split.frames)
+    return detector.answers(split.manifest, logits)
+
+
+def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None, seed: int) -> dict:
+    logits = detector.logits(valid.frames)
+    if max_false_alarms is None:
+        return fit_calibration(logits, valid.labels)
+    worn = valid.worn(seed)
+    logits = np.concatenate([logits, detector.logits(worn)])
+    labels = np.tile(valid.labels, 2)
+    sharpness = np.array([
+        measure_sharpness(picture) for pictures in (valid.centered(), worn) for picture in pictures
+    ])  # fmt: skip
+    # Apart, so that the fewer false alarms among worn photos do not stand in for the others'.
+    sources = valid.manifest["source"]
+    sources = np.concatenate([sources, sources + ", worn"])
+    scale = fit_sharpness(logits, sharpness, labels, sources, max_false_alarms)
+    logits = scaled(logits, sharpness, scale)
+    found = fit_calibration(logits, labels, sources, max_false_alarms)
+    # The bias moves into the scale, so that a positive score, and a positive place of the map, says
+    # fake rather than real.
+    calibration = found["calibration"]
+    scale["zero"] = -calibration["bias"] * calibration["temperature"]
+    return found | {"sharpness": scale, "calibration": calibration | {"bias": 0.0}}
+
+
+def _git_commit() -> str | None:
+    """Return the checkout's commit, or None where the project is no checkout."""
+    if not (paths.project() / ".git").exists() or shutil.which("git") is None:
+        return None
+    command = ["git", "-C", str(paths.project()), "rev-parse", "--verify", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip() or None
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,363 @@
+"""The engine below the Detector: graph, overlap, framing, photos in folders, files of answers."""
+
+import csv
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepfake_lab import paths
+from deepfake_lab.errors import UserError
+from deepfake_lab.litert import Graph, cores
+from deepfake_lab.overlap import AHEAD, GROUP, overlapped
+from deepfake_lab.photos import images
+from deepfake_lab.photos.faces import _distinct
+from deepfake_lab.photos.framing import frame_center
+from deepfake_lab.photos.listing import find_photos
+from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile
+
+FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
+
+
+# --- one graph, many threads ---
+
+
+def test_all_cores_or_one_the_graph_gives_the_same_bits(run_folder):
+    graph = Graph((run_folder / "model.tflite").read_bytes())
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    alone = [graph.run(picture)["logit"].item() for picture in pictures]
+    together = [graph.run(picture, alone=False)["logit"].item() for picture in pictures]
+    assert alone == together and len(set(alone)) == 5
+
+
+def test_a_later_picture_does_not_change_an_earlier_answer(run_folder):
+    graph = Graph((run_folder / "model.tflite").read_bytes())
+    black = graph.run(np.zeros((64, 64, 3), np.uint8))
+    kept = black["logit"].copy()
+    graph.run(np.full((64, 64, 3), 255, np.uint8))
+    np.testing.assert_array_equal(black["logit"], kept)
+
+
+# --- overlap ---
+
+
+def _slowly(group: list[int]) -> list[int]:
+    time.sleep(0.01 if group[0] % 3 else 0)
+    return [2 * item for item in group]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 500])
+def test_results_come_in_the_order_of_the_items(count):
+    assert list(overlapped(_slowly, range(count))) == [2 * i for i in range(count)]
+
+
+def test_items_are_drawn_only_as_they_are_needed():
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(len(drawn))
+            yield drawn[-1]
+
+    results = overlapped(_slowly, endless())
+    first = [next(results) for _ in range(100)]
+    results.close()
+    assert first == [2 * i for i in range(100)]
+    assert len(drawn) <= 100 + (AHEAD * cores() + 1) * GROUP
+
+
+def test_a_few_items_are_shared_among_all_cores():
+    groups = []
+    list(overlapped(lambda group: groups.append(len(group)) or group, range(4 * cores())))
+    assert set(groups) == {1}
+
+
+def test_an_exception_in_a_thread_reaches_the_caller():
+    def fails(group):
+        raise ValueError("why")
+
+    with pytest.raises(ValueError, match="why"):
+        list(overlapped(fails, range(3)))
+
+
+# --- the square that is judged ---
+
+
+@pytest.mark.parametrize("framing", images.FRAMINGS)
+@pytest.mark.parametrize("image_size", [64, 224, 240])
+def test_the_short_way_to_the_square_gives_the_pixels_of_the_long_way(image_size, framing):
+    sizes = [(224, 224), (300, 500), (901, 640), (256, 256), (90, 70)]
+    for file, (width, height) in zip(FILES[::70], sizes):
+        image = np.asarray(images.Image.open(file).convert("RGB").resize((width, height)))
+        long = images.frame_face(image, images.frame_size(image_size), framing)
+        short = frame_center(image, image_size, framing)
+        np.testing.assert_array_equal(
+            short.pixels, images.center_crop(long.pixels, image_size), strict=True
+        )
+        assert short.faces_found == long.faces_found
+        assert (short.face is None) == (long.face is None)
+        left, top, right, bottom = long.box
+        inside = short.box
+        assert inside[0] - left == inside[1] - top == right - inside[2] == bottom - inside[3]
+
+
+def test_of_boxes_that_overlap_the_best_is_kept():
+    centers = np.array([[10, 10], [11, 10], [50, 50], [12, 10]], np.float32)
+    sizes = np.full((4, 2), 10, np.float32)
+    assert _distinct(centers, sizes, np.array([0.7, 0.9, 0.6, 0.8], np.float32)) == [1, 2]
+    assert _distinct(centers[:0], sizes[:0], np.array([], np.float32)) == []
+
+
+# --- photos in folders ---
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    for name in ("b.jpg", "a.PNG", "sub/c.jpeg", "sub/deeper/d.webp", ".hidden.jpg", "notes.txt"):
+        file = tmp_path / "tree" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    return tmp_path / "tree"
+
+
+def _names(*arguments) -> list[str]:
+    return [found.name for found in find_photos(arguments)]
+
+
+def test_a_folder_is_walked_in_order_and_hidden_files_are_passed_over(tree):
+    assert _names(tree) == ["a.PNG", "b.jpg", "sub/c.jpeg", "sub/deeper/d.webp"]
+
+
+def test_a_photo_named_twice_comes_once(tree):
+    assert _names(tree, tree / "b.jpg", tree / "sub").count("b.jpg") == 0
+    assert len(_names(tree, tree / "b.jpg", tree / "sub")) == 4
+
+
+def test_photos_of_several_folders_have_different_names(tree):
+    (tree / "sub" / "b.jpg").write_bytes(b"")
+    assert _names(tree / "b.jpg", tree / "sub" / "b.jpg") == ["b.jpg", "sub/b.jpg"]
+
+
+def test_links_that_go_round_in_a_circle_end(tree):
+    (tree / "sub" / "again").symlink_to(tree)
+    assert len(_names(tree)) == 4
+
+
+def test_a_folder_that_vanishes_while_it_is_read_is_named(tree):
+    found = find_photos([tree])
+    assert next(found).name == "a.PNG"
+    for file in sorted((tree / "sub").rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()
+    (tree / "sub").rmdir()
+    rest = list(found)
+    assert [one.name for one in rest] == ["b.jpg", "sub/"]
+    assert "cannot be read" in rest[1].error
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (found,) = find_photos([tmp_path])
+    assert "holds no images" in found.error
+
+
+# --- files of answers ---
+
+
+def _row(path: str, error: str = "") -> dict:
+    return {
+        "path": path, "verdict": None if error else "FAKE", "confidence": None if error else 0.75,
+        "p_fake": None if error else 0.75, "uncertain": False, "face_found": not error,
+        "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "error": error,
+    }  # fmt: skip
+
+
+def _endings() -> list:
+    missing = pytest.mark.skipif(
+        not any(Path(place, "pyarrow").is_dir() for place in sys.path), reason="needs pyarrow"
+    )
+    return [".csv", pytest.param(".parquet", marks=missing)]
+
+
+def _written(file: Path, *rows: dict, finish: bool = True) -> ScoreFile:
+    scores = ScoreFile(file, "m", "w")
+    for row in rows:
+        scores.add(row)
+    if finish:
+        scores.finish()
+    scores.close()
+    return scores
+
+
+def _read(file: Path) -> list[dict]:
+    import pandas as pd
+
+    table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+    assert list(table.columns) == list(COLUMNS)
+    return table.to_dict("records")
+
+
+@pytest.mark.parametrize("ending", _endings())
+def test_a_finished_file_holds_every_row_and_nothing_lies_beside_it(tmp_path, ending):
+    file = tmp_path / f"r{ending}"
+    _written(file, _row("a"), _row("b", "why"))
+    first, second = _read(file)
+    assert (first["path"], first["verdict"], first["p_fake"]) == ("a", "FAKE", 0.75)
+    assert first["caveats"] == 'a, "b"\nc' and first["face_found"]
+    assert second["error"] == "why" and second["p_fake"] != second["p_fake"]  # missing
+    assert os.listdir(tmp_path) == [file.name]
+
+
+@pytest.mark.parametrize("ending", _endings())
+def test_an_interrupted_file_is_gone_on_with(tmp_path, ending):
+    file = tmp_path / f"r{ending}"
+    _written(file, _row("a"), _row("b", "why"), finish=False)
+    assert not file.exists()
+    again = ScoreFile(file, "m", "w")
+    assert again.done == {"a", "b"} and again.failed == ["why"]
+    assert again.counts == {"FAKE": 1, "REAL": 0, "": 1}
+    again.add(_row("c"))
+    again.finish()
+    again.close()
+    assert [row["path"] for row in _read(file)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("ending", _endings())
+def test_a_finished_file_grows_by_what_is_new(tmp_path, ending):
+    file = tmp_path / f"r{ending}"
+    _written(file, _row("a"))
+    assert _written(file, _row("b")).done == {"a"}
+    assert [row["path"] for row in _read(file)] == ["a", "b"]
+
+
+def test_a_line_that_a_kill_has_cut_is_dropped(tmp_path):
+    file = tmp_path / "r.csv"
+    _written(file, _row("a"), finish=False)
+    with (tmp_path / "r.csv.part").open("a") as part:
+        part.write('["b", "FA')
+    assert _written(file, _row("b")).done == {"a"}
+    assert [row["path"] for row in _read(file)] == ["a", "b"]
+
+
+def test_a_kill_right_after_the_end_leaves_no_row_twice(tmp_path):
+    file = tmp_path / "r.csv"
+    _written(file, _row("a"), _row("b"), finish=False)
+    part = (tmp_path / "r.csv.part").read_bytes()
+    _written(file)
+    (tmp_path / "r.csv.part").write_bytes(part)
+    assert _written(file, _row("c")).done == {"a", "b"}
+    assert [row["path"] for row in _read(file)] == ["a", "b", "c"]
+
+
+def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path):
+    file = tmp_path / "r.csv"
+    _written(file, _row("a"))
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=r"holds answers of the detector 'm' \(w\), not of 'm' \(x"):
+        ScoreFile(file, "m", "x")
+    assert file.read_bytes() == before and os.listdir(tmp_path) == ["r.csv"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("r.txt", None, "must end in .csv or .parquet"),
+        ("nowhere/r.csv", None, "make it first"),
+        ("r.csv", "name,phone\nx,1\n", "is no file of answers"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused(tmp_path, name, content, reason):
+    file = tmp_path / name
+    if content:
+        file.write_text(content)
+    with pytest.raises(UserError, match=reason):
+        ScoreFile(file, "m", "w")
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    (tmp_path / "r.csv.part").write_text("[1, 2]\n")
+    with pytest.raises(UserError, match=r"r\.csv\.part is damaged: remove it"):
+        ScoreFile(tmp_path / "r.csv", "m", "w")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_two_runs_do_not_write_the_same_file(tmp_path):
+    first = ScoreFile(tmp_path / "r.csv", "m", "w")
+    with pytest.raises(UserError, match="Another run is writing"):
+        ScoreFile(tmp_path / "r.csv", "m", "w")
+    first.close()
+
+
+def test_without_pyarrow_a_parquet_file_is_refused_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"pip install pyarrow.*\.csv"):
+        ScoreFile(tmp_path / "r.parquet", "m", "w")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_name_that_is_no_unicode_survives_in_a_csv_file(tmp_path):
+    path = os.fsdecode(b"a\xff.jpg")
+    _written(tmp_path / "r.csv", _row(path))
+    assert ScoreFile(tmp_path / "r.csv", "m", "w").done == {path}
+
+
+# --- the whole of it ---
+
+
+def test_a_killed_run_goes_on_and_scores_nothing_twice(run_folder, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(400):
+        (folder / f"{i:03d}.jpg").write_bytes(FILES[i % len(FILES)].read_bytes())
+    output, part = tmp_path / "r.csv", tmp_path / "r.csv.part"
+    command = [sys.executable, "-m", "deepfake_lab.cli", "predict", str(folder)]
+    command += ["--model", str(run_folder), "--output", str(output)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.read_bytes().count(b"\n") >= 20):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    kept = [json.loads(line)[0] for line in part.read_bytes().splitlines(keepends=True)
+            if line.endswith(b"\n")]  # fmt: skip
+    assert 0 < len(kept) < 400 and not output.exists()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0 and f"({len(kept)} of them answered before)" in done.stdout
+    with output.open(newline="") as stream:
+        found = [row["path"] for row in csv.DictReader(stream)]
+    assert found == [str(folder / f"{i:03d}.jpg") for i in range(400)]
+
+
+def test_a_detector_travels_to_another_process(detector):
+    copy = pickle.loads(pickle.dumps(detector))
+    assert copy.folder == detector.folder
+    assert copy.predict(FILES[0]).p_fake == detector.predict(FILES[0]).p_fake
+
+
+def test_photos_that_are_streamed_are_not_all_held(detector):
+    """Ten times as many photos take no more memory: answers are handed on, not kept."""
+    alive, most = set(), [0]
+    lock = threading.Lock()
+
+    class Photo(bytes):
+        def __del__(self):
+            with lock:
+                alive.discard(id(self))
+
+    def photos():
+        content = FILES[0].read_bytes()
+        for _ in range(300):
+            photo = Photo(content)
+            with lock:
+                alive.add(id(photo))
+                most[0] = max(most[0], len(alive))
+            yield photo
+
+    assert sum(1 for _ in detector.stream(photos())) == 300
+    assert most[0] <= (AHEAD * cores() + 2) * GROUP

@@ -1,0 +1,639 @@
+"""The page and the JSON API: what people and programs get for an answer."""
+
+import dataclasses
+import io
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from benchmarks.web import form, photo
+from deepfake_lab import paths
+from deepfake_lab.photos import images
+from deepfake_lab.web import about, create_app, limits, problems, provenance, uploads
+from deepfake_lab.web.answers import illustrated_answer
+from deepfake_lab.web.uploads import Upload
+
+
+@pytest.fixture(scope="module")
+def app(detector):
+    return create_app(detector)
+
+
+@pytest.fixture
+def client(app):
+    return app.test_client()
+
+
+@pytest.fixture(scope="module")
+def face() -> bytes:
+    return photo()
+
+
+def send(client, *files: tuple[str, bytes], path: str = "/api/predict"):
+    body, headers = form(*files)
+    return client.post(path, data=body, headers=headers)
+
+
+def text_of(response) -> str:
+    """Return what a page says, without its tags."""
+    return " ".join(re.sub(r"<[^>]+>", "", response.text).split())
+
+
+def code_of(response) -> str:
+    return response.json["error"]["code"]
+
+
+# --- the answer ---
+
+
+def test_the_page_says_the_verdict_in_the_agreed_words(client, detector, face):
+    said = text_of(send(client, ("a.jpg", face), path="/"))
+    assert " ".join(str(detector.predict(face)).split()) in said
+    assert re.search(r"Classification: (FAKE|REAL) Confidence: \d{1,2}\.\d\d%", said)
+
+
+def test_the_api_says_what_the_detector_says(client, detector, face):
+    (told,) = send(client, ("a.jpg", face)).json["predictions"]
+    expected = detector.predict(face)
+    assert told["text"] == str(expected)
+    assert (told["p_fake"], told["verdict"]) == (expected.p_fake, expected.verdict)
+    assert told["box"] == list(expected.framed.box)
+
+
+def test_page_and_api_agree(detector, face, client):
+    facts = about.ModelFacts(detector)
+    shown = illustrated_answer(detector, facts, Upload("a.jpg", face)).prediction
+    assert shown.p_fake == send(client, ("a.jpg", face)).json["predictions"][0]["p_fake"]
+
+
+def test_the_page_draws_bar_band_face_heat_map_and_spectrum(client, detector, face):
+    page = send(client, ("a.jpg", face), path="/").text
+    low, high = detector.config["uncertain_band"]
+    assert f'<rect x="{low * 100}%"' in page and f'width="{(high - low) * 100}%"' in page
+    assert 'class="face"' in page and 'class="heat"' in page and "heat-switch" in page
+    assert page.count("data:image/png;base64,") == 2 and page.count("data:image/jpeg;base64,") == 1
+
+
+def test_the_page_names_the_detector_its_data_and_its_card(client, detector, face):
+    page = send(client, ("a.jpg", face), path="/")
+    assert detector.about in text_of(page).replace("&#39;", "'") and 'href="/card"' in page.text
+
+
+def test_several_photos_get_an_answer_each_in_their_order(client, face):
+    sent = [("one.jpg", face), ("two.txt", b"hello"), ("three.png", photo("PNG"))]
+    told = send(client, *sent).json["predictions"]
+    assert [each["name"] for each in told] == ["one.jpg", "two.txt", "three.png"]
+    assert [("verdict" in each, "error" in each) for each in told] == [
+        (True, False), (False, True), (True, False),
+    ]  # fmt: skip
+    page = send(client, *sent, path="/").text
+    assert page.count('class="verdict"') == 2 and page.count("No answer") == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF"])
+def test_photos_of_this_format_are_read(client, kind):
+    if kind == "HEIF" and "HEIF" not in images.formats():
+        pytest.skip("the extra `heic` is not installed")
+    response = send(client, ("a", photo(kind)), path="/answer")
+    assert response.status_code == 200 and "Classification" in response.text
+
+
+def test_exif_rotation_is_applied(client):
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    Image.open(io.BytesIO(photo())).crop((0, 0, 200, 120)).save(stream, "JPEG", exif=exif)
+    page = send(client, ("a.jpg", stream.getvalue()), path="/answer").text
+    assert 'viewBox="0 0 120 200"' in page
+
+
+def test_a_photo_without_a_face_is_called_unreliable(client):
+    stream = io.BytesIO()
+    Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "PNG")
+    page = text_of(send(client, ("a.png", stream.getvalue()), path="/answer"))
+    assert "No face was found: do not rely on this answer." in page
+
+
+@pytest.mark.parametrize(
+    ("p_fake", "words"),
+    [(0.0, "below 0.01%"), (0.00004, "below 0.01%"), (0.25, "25.00%"), (1.0, "above 99.99%")],
+)
+def test_no_probability_is_told_as_certain(app, client, face, monkeypatch, p_fake, words):
+    detector = app.extensions["deepfake_lab"].detector
+    answer = dataclasses.replace(detector.predict(face), p_fake=p_fake)
+    monkeypatch.setattr(detector, "predict", lambda photo, name="": answer)
+    page = text_of(send(client, ("a.jpg", face), path="/answer"))
+    assert f"P(fake) is {words}, calibrated" in page
+
+
+def test_what_speaks_against_an_answer_stands_right_beside_it(client):
+    stream = io.BytesIO()
+    Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "PNG")
+    page = text_of(send(client, ("a.png", stream.getvalue()), path="/answer"))
+    assert re.search(r"Confidence: [\d.]+% No face was found: do not rely on this answer\.", page)
+
+
+def test_the_page_says_no_caveat_twice(detector, client):
+    stream = io.BytesIO()
+    Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "JPEG", quality=20)
+    told = send(client, ("a.jpg", stream.getvalue())).json["predictions"][0]["caveats"]
+    page = text_of(send(client, ("a.jpg", stream.getvalue()), path="/answer"))
+    assert told[0].startswith("No face was found") and told[0] not in page
+    assert told[-1] in page and page.count("No face was found") == 1
+
+
+def test_a_strongly_compressed_photo_gets_a_caveat(client):
+    caveats = [
+        " ".join(send(client, ("a.jpg", photo(quality=q))).json["predictions"][0]["caveats"])
+        for q in (20, 90)
+    ]
+    assert "JPEG quality about 20" in caveats[0] and "JPEG quality" not in caveats[1]
+
+
+@pytest.mark.parametrize("quality", [5, 30, 50, 75, 95])
+def test_the_quality_of_a_jpeg_is_estimated(quality):
+    assert abs(provenance.jpeg_quality(photo(quality=quality)) - quality) <= 2
+
+
+# --- how far to trust it ---
+
+
+def test_the_track_record_counts_test_photos_with_a_similar_score(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    scores = [(0.9, True)] * 8 + [(0.85, False)] * 4 + [(0.3, False)] * 50
+    monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
+    assert "12 photos had a score like this one: 8 fake, 4 real." in (facts.track_record(0.88))
+
+
+def test_the_track_record_counts_test_photos_of_the_same_verdict_only(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    monkeypatch.setitem(detector.config, "threshold", 0.9)
+    scores = [(0.95, True)] * 30 + [(0.85, True)] * 7 + [(0.82, False)] * 5
+    monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
+    assert "12 photos had a score like this one: 7 fake, 5 real." in facts.track_record(0.89)
+    assert "30 photos had a score like this one: 30 fake, 0 real." in facts.track_record(0.91)
+
+
+def test_a_track_record_of_few_photos_says_that_they_are_too_few(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    monkeypatch.setattr(about.ModelFacts, "_test_scores", [(0.9, True)] * 9)
+    assert "only 9 photos" in facts.track_record(0.9)
+
+
+def test_test_scores_are_those_of_the_test_split(detector):
+    photos = about.ModelFacts(detector).photos
+    assert len(about.ModelFacts(detector)._test_scores) == photos["real"] + photos["fake"]
+
+
+def test_the_model_card_is_shown_as_a_page(client, detector):
+    page = client.get("/card")
+    assert f"<h1>{detector.name}</h1>" in page.text and "<table>" in page.text
+
+
+def test_a_model_card_cannot_bring_in_markup(detector, client, monkeypatch):
+    monkeypatch.setattr(about.ModelFacts, "card", lambda self: "<script>alert(1)</script> *x*")
+    page = client.get("/card").text
+    assert "<script>" not in page and "&lt;script&gt;" in page
+
+
+def test_the_api_describes_its_detector(client, detector):
+    (model,) = client.get("/api/models").json["models"]
+    assert model["name"] == detector.name and model["trained_on"] == "sample"
+    assert model["test"]["metrics"]["roc_auc"].keys() == {"value", "low", "high"}
+
+
+# --- what the file says about itself ---
+
+
+def sentences(data: bytes) -> str:
+    return " ".join(f"{e.sentence} {e.quote}" for e in provenance.read_evidence(data))
+
+
+def png(**texts: str) -> bytes:
+    info = PngInfo()
+    for key, value in texts.items():
+        info.add_itxt(key.replace("__", ":").replace("_", "."), value)
+    return photo("PNG", pnginfo=info)
+
+
+def test_a_plain_photo_says_nothing_about_itself(face, client):
+    assert provenance.read_evidence(face) == []
+    assert "that proves nothing" in text_of(send(client, ("a.jpg", face), path="/answer"))
+
+
+def test_settings_of_an_image_generator_are_found():
+    said = sentences(png(parameters="a sailor Steps: 20, Sampler: Euler a"))
+    assert "settings of an image generator" in said and "a sailor" in said
+
+
+def test_what_a_png_says_behind_its_pixels_is_found():
+    words = png(parameters="a sailor Steps: 20, Sampler: Euler a")
+    said, start = words[33 : words.index(b"IDAT") - 4], words.index(b"IDAT") - 4
+    behind = words[:33] + words[start:-12] + said + words[-12:]
+    assert "settings of an image generator" in sentences(behind)
+
+
+def test_a_damaged_text_behind_the_pixels_is_told_and_no_bug(client):
+    data = photo("PNG")
+    damaged = data[:-12] + b"\0\0\0\3tEXta\0b????" + data[-12:]
+    (told,) = send(client, ("a.png", damaged)).json["predictions"]
+    assert told["evidence"][0]["sentence"] == "Its metadata is damaged."
+
+
+def test_an_editing_program_is_named_without_blame():
+    found = provenance.read_evidence(png(Software="GIMP 2.10"))
+    assert [(e.kind, "GIMP 2.10" in e.sentence) for e in found] == [("software", True)]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_the_xmp_source_type_is_found(kind):
+    address = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    packet = f'<x:xmpmeta><a Iptc4xmpExt:DigitalSourceType="{address}"/></x:xmpmeta>'
+    if kind == "PNG":
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet)
+        data = photo(kind, pnginfo=info)
+    else:
+        data = photo(kind, xmp=packet.encode())
+    assert "made by a generative AI model" in sentences(data)
+
+
+def test_a_camera_in_the_exif_data_is_named():
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "NIKON", "D90"
+    assert "the camera “NIKON D90”" in sentences(photo(exif=exif))
+
+
+def test_metadata_changes_nothing_of_the_score(client):
+    plain, told = photo("PNG"), png(parameters="Steps: 20, Sampler: Euler a")
+    answers = [send(client, ("a.png", d)).json["predictions"][0] for d in (plain, told)]
+    assert answers[0]["p_fake"] == answers[1]["p_fake"]
+    assert not answers[0]["evidence"] and answers[1]["evidence"]
+
+
+def test_metadata_is_shown_escaped_and_shortened(client):
+    page = send(client, ("a.png", png(parameters="<script>" + 5000 * "x")), path="/answer").text
+    assert "<script>" not in page and "&lt;script&gt;" in page and 300 * "x" not in page
+
+
+def test_content_credentials_are_read_and_checked():
+    said = sentences(signed(photo()))
+    assert "signed in the name of “Example Newsroom”" in said and "signature is intact" in said
+    assert "call it made by a generative AI model" in said
+
+
+def test_content_credentials_of_a_changed_file_do_not_fit():
+    data = bytearray(signed(photo()))
+    data[-300] ^= 0x55
+    assert "do NOT fit this file" in sentences(bytes(data))
+
+
+def test_content_credentials_without_the_extra_are_at_least_mentioned(monkeypatch):
+    data = signed(photo())
+    monkeypatch.setattr(provenance, "find_spec", lambda name: None)
+    assert "install the extra “provenance”" in sentences(data)
+
+
+def test_content_credentials_elsewhere_are_not_fetched(monkeypatch):
+    """A file must not make the server call an address of its choice."""
+    import socketserver
+    import threading
+
+    calls = []
+
+    class Listener(socketserver.BaseRequestHandler):
+        def handle(self):
+            calls.append(self.client_address)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Listener) as listener:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{listener.server_address[1]}/manifest.c2pa"
+        packet = f'<x:xmpmeta><a dcterms:provenance="{address}" note="c2pa jumb"/></x:xmpmeta>'
+        provenance.read_evidence(photo(xmp=packet.encode()))
+        listener.shutdown()
+    assert calls == []
+
+
+def signed(data: bytes) -> bytes:
+    """Return a JPEG with Content Credentials, signed with a throw-away key."""
+    c2pa = pytest.importorskip("c2pa", reason="the extra `provenance` is not installed")
+    import datetime
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "signer")}
+    now = datetime.datetime.now(datetime.UTC)
+
+    def name(common: str) -> x509.Name:
+        words = {NameOID.ORGANIZATION_NAME: "Example Newsroom", NameOID.COMMON_NAME: common}
+        return x509.Name([x509.NameAttribute(key, value) for key, value in words.items()])
+
+    def certificate(subject: str) -> bytes:
+        root = subject == "root"
+        usage = x509.KeyUsage(not root, *[False] * 4, root, root, False, False)
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys["root"].public_key())
+        builder = (
+            x509.CertificateBuilder(name("root"), name(subject), keys[subject].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(root, None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(issuer, critical=False)
+        )
+        builder = builder if root else builder.add_extension(purpose, critical=False)
+        made = builder.sign(keys["root"], hashes.SHA256())
+        return made.public_bytes(serialization.Encoding.PEM)
+
+    key = keys["signer"].private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    chain = certificate("signer") + certificate("root")
+    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", chain, key, None))
+    kind = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+    action = {"action": "c2pa.created", "digitalSourceType": kind}
+    manifest = {
+        "claim_generator_info": [{"name": "Example Imager", "version": "1"}],
+        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
+    }
+    out = io.BytesIO()
+    c2pa.Builder(manifest).sign(signer, "image/jpeg", io.BytesIO(data), out)
+    return out.getvalue()
+
+
+# --- the gallery ---
+
+
+def test_the_gallery_offers_as_many_fakes_as_real_photos(app):
+    gallery = app.extensions["deepfake_lab"].gallery
+    fakes = [sample for sample in gallery.values() if sample.path.parent.name == "fake"]
+    assert (len(gallery), len(fakes)) == (8, 4)
+    assert all(sample.truth.startswith("a fake") for sample in fakes)
+
+
+def test_the_gallery_does_not_give_the_answer_away(client):
+    page = client.get("/").text
+    assert "/samples/1.jpg" in page and not re.search(r"gan_|blend|swap|a real photo", page)
+
+
+def test_a_sample_is_judged_and_its_truth_told(client, app):
+    page = text_of(client.get("/samples/1"))
+    assert "Classification:" in page
+    assert f"this sample is {app.extensions['deepfake_lab'].gallery['1'].truth}" in page
+
+
+@pytest.mark.parametrize("number", ["0", "99", "..%2f..%2fREADME", "1.png"])
+def test_only_the_gallery_is_served(client, number):
+    assert client.get(f"/samples/{number}").status_code == 404
+    assert client.get(f"/samples/{number}.jpg").status_code == 404
+
+
+# --- mistakes ---
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "code"),
+    [
+        ([], 400, "no_photo"),
+        ([("", b"")], 400, "no_photo"),
+        ([("a.jpg", b"")], 400, "not_an_image"),
+        ([("a.jpg", b"hello")], 400, "not_an_image"),
+        ([("a.jpg", photo()[:2000])], 400, "damaged_image"),
+        ([("a.png", photo("PNG", 8))], 400, "too_small"),
+        ([("a.jpg", bytes(limits.MAX_FILE_BYTES + 1))], 413, "too_large"),
+        ([("a.jpg", b"x")] * (limits.MAX_FILES + 1), 400, "too_many_files"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_gets_its_code_and_a_sentence(client, files, status, code):
+    response = send(client, *files)
+    assert (response.status_code, code_of(response)) == (status, code)
+    assert re.fullmatch(r"[A-Z0-9].{15,}\.", response.json["error"]["message"])
+
+
+def test_what_is_no_form_is_refused(client):
+    response = client.post("/api/predict", data=photo(), content_type="image/jpeg")
+    assert (response.status_code, code_of(response)) == (415, "wrong_media_type")
+
+
+@pytest.mark.parametrize("body", [b"hello", form(("a", b"x"))[0][:-20]])
+def test_a_form_that_is_cut_off_is_refused(client, body):
+    response = client.post("/api/predict", data=body, headers=form()[1])
+    assert (response.status_code, code_of(response)) == (400, "bad_request")
+
+
+def test_a_file_without_a_name_is_read(client, face):
+    body, headers = form(("a.jpg", face))
+    response = client.post(
+        "/api/predict", data=body.replace(b'; filename="a.jpg"', b""), headers=headers
+    )
+    assert response.json["predictions"][0]["name"] == "photo"
+
+
+@pytest.mark.parametrize("path", ["/api/nothing", "/nothing"])
+def test_an_unknown_address_says_so_to_programs_and_people(client, path):
+    response = client.get(path)
+    assert response.status_code == 404 and problems.SENTENCES["not_found"] in response.text
+    assert response.is_json == path.startswith("/api")
+
+
+def test_a_wrong_method_names_the_right_one(client):
+    response = client.get("/api/predict")
+    assert (response.status_code, code_of(response)) == (405, "method_not_allowed")
+    assert "POST" in response.headers["Allow"]
+
+
+def test_a_mistake_on_the_page_is_told_on_a_page(client):
+    response = send(client, ("a.jpg", b"hello"), path="/")
+    assert response.status_code == 400 and response.mimetype == "text/html"
+    assert "This is not an image" in response.text
+
+
+# --- the API's description ---
+
+
+def test_the_description_states_the_limits_of_the_server(client):
+    document = client.get("/api/openapi.json").json
+    numbers = [
+        f"{limits.MAX_BODY_BYTES // limits.MEGABYTE} MB",
+        f"{limits.MAX_FILES} photos",
+        f"{limits.MAX_FILE_BYTES // limits.MEGABYTE} MB",
+        f"{limits.MAX_PIXELS // 1_000_000} megapixels",
+    ]
+    assert all(number in document["info"]["description"] for number in numbers)
+    content = document["paths"]["/api/predict"]["post"]["requestBody"]["content"]
+    photos = content["multipart/form-data"]["schema"]["properties"]["photos"]
+    assert photos["maxItems"] == limits.MAX_FILES
+
+
+def test_the_description_knows_every_error_code_and_status(client):
+    document = client.get("/api/openapi.json").json
+    error = document["components"]["schemas"]["Error"]["properties"]["error"]
+    assert set(error["properties"]["code"]["enum"]) == set(problems.STATUS)
+    described = set(document["paths"]["/api/predict"]["post"]["responses"])
+    assert described == {"200", "400", "405", "413", "415", "431", "500", "503"}
+
+
+# Schemathesis fills the form with these; on its own it knows no images.
+for _type in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"):
+    schemathesis.openapi.media_type(
+        f"image/{_type}", st.sampled_from([photo("JPEG", 48), photo("PNG", 64), photo("WEBP", 96)])
+    )
+
+
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_the_api_keeps_to_its_description(app, mode):
+    schema = schemathesis.openapi.from_wsgi("/api/openapi.json", app)
+    operations = [result.ok() for result in schema.get_all_operations()]
+    assert len(operations) == 3  # the document itself is left out
+    for operation in operations:
+        if mode == "negative" and operation.method == "get":
+            continue  # without parameters nothing can be wrong
+        requests = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
+
+        @given(case=requests)
+        @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+        def keeps_to_it(case):
+            case.call_and_validate()
+
+        keeps_to_it()
+
+
+# --- safety of the page ---
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/card", "/samples/1", "/samples/1.jpg", "/static/page.css", "/healthz",
+             "/api/models", "/api/openapi.json", "/nothing", "/api/predict"],
+)  # fmt: skip
+def test_every_answer_carries_the_security_headers(client, path):
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "DENY"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_no_script_and_no_style_stands_in_a_page(client, face):
+    for page in (client.get("/").text, send(client, ("a.jpg", face), path="/").text):
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=|javascript:", page)
+
+
+def test_a_page_loads_nothing_from_elsewhere(client, face):
+    page = send(client, ("a.jpg", face), path="/").text
+    addresses = re.findall(r'(?:src|href|action)="([^"]*)"', page)
+    assert len(addresses) > 10
+    assert [a for a in addresses if not a.startswith(("/", "#", "data:image/"))] == []
+    sheet, script = (client.get(f"/static/page.{kind}").text for kind in ("css", "js"))
+    assert "http" not in sheet and "://" not in script and "@import" not in sheet
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "192.168.1.7"])
+def test_a_local_server_answers_to_local_names_only(client, host):
+    """Else a site could point its own name at this machine and read the answers."""
+    for own in ("localhost:5000", "127.0.0.1", "[::1]:5000"):
+        assert client.get("/healthz", headers={"Host": own}).status_code == 200
+    assert client.get("/healthz", headers={"Host": host}).status_code == 400
+
+
+def test_a_shared_server_answers_to_every_name(detector):
+    client = create_app(detector, local=False).test_client()
+    assert client.get("/healthz", headers={"Host": "lab.example"}).status_code == 200
+    assert "Photos are judged in this server's memory" in client.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\photos\\me.jpg", "me.jpg"),
+        ("\u202egpj.exe", "gpj.exe"),
+        ("a\x00b\nc.jpg", "abc.jpg"),
+        ("", "photo"),
+        ("x" * 500 + ".jpg", "x" * 40 + "…" + "x" * 11 + ".jpg"),
+    ],
+)
+def test_a_file_name_is_cleaned_for_people(name, shown):
+    assert uploads.clean_name(name) == shown
+
+
+def test_a_file_name_is_escaped_on_the_page(client, face):
+    page = send(client, ("<img src=x onerror=y>.jpg", face), path="/answer").text
+    assert "<img src=x" not in page and "&lt;img src=x onerror=y&gt;.jpg" in page
+
+
+# --- starting it ---
+
+
+def run_page(*arguments: str, flags: tuple[str, ...] = (), **options):
+    command = [sys.executable, *flags, str(paths.project() / "run.py"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+def test_without_the_packages_run_py_says_the_one_command():
+    ended = run_page(flags=("-S",))  # without the folder in which packages are installed
+    assert ended.returncode == 1 and ended.stdout == ""
+    assert re.fullmatch(r"The package '\w+' is not installed .* Type: [^\n]+\n", ended.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--model", "nowhere"), "No detector 'nowhere'"), (("--port", "99999"), "0 to 65535")],
+)
+def test_a_start_that_cannot_work_says_why_in_one_line(arguments, words, run_folder):
+    model = () if "--model" in arguments else ("--model", str(run_folder))
+    ended = run_page(*model, *arguments)
+    said = ended.stderr.splitlines()
+    assert ended.returncode == 2 and len(said) == 1 and words in said[0]
+
+
+def test_a_port_that_is_taken_names_another(served, run_folder):
+    ended = run_page("--model", str(run_folder), "--port", str(served.effective_port))
+    assert ended.returncode == 2 and f"--port {int(served.effective_port) + 1}" in ended.stderr
+
+
+def test_the_server_never_imports_tensorflow_and_never_unpickles(run_folder):
+    program = f"""
+import sys
+found = []
+sys.addaudithook(lambda event, _: found.append(event) if event.startswith("pickle") else None)
+from benchmarks.web import form, photo
+from deepfake_lab.web import create_app
+from deepfake_lab.web.server import load_detector
+client = create_app(load_detector({str(run_folder)!r})).test_client()
+body, headers = form(("a.jpg", photo()))
+status = client.post("/", data=body, headers=headers).status_code
+heavy = {{"tensorflow", "keras", "pandas", "sklearn", "matplotlib"}} & set(sys.modules)
+print(status, sorted(heavy), found)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=paths.project()
+    )
+    assert ended.stdout == "200 [] []\n", ended.stderr
+
+
+def test_the_files_of_the_page_are_part_of_the_package():
+    """They must be named in pyproject.toml, else a wheel would lack them."""
+    import tomllib
+
+    project = tomllib.loads((paths.project() / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["deepfake_lab.web"]
+    folder = paths.project() / "deepfake_lab" / "web"
+    named = {path for pattern in patterns for path in folder.glob(pattern)}
+    there = {p for p in folder.rglob("*.*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert there == named and json.loads((folder / "openapi.json").read_text("utf-8"))
