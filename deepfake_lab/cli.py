@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from deepfake_lab import __version__, extras
 from deepfake_lab.errors import UserError
 
 
@@ -22,6 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"deepfake-lab: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in extras.EXTRAS:
+            raise
+        print(f"deepfake-lab: {extras.how_to_install(module)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("deepfake-lab: interrupted.", file=sys.stderr)
         return 130
@@ -31,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="deepfake-lab", description="Classify face photos as REAL or FAKE, honestly."
     )
+    parser.add_argument("--version", action="version", version=f"deepfake-lab {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    init = commands.add_parser("init", help="write a course folder: notebooks, sample, parameters")
+    init.add_argument("folder", metavar="DIR", help="a new folder")
+    init.set_defaults(command=_init)
 
     run = commands.add_parser("run", help="run the five notebooks in order, without a screen")
     run.add_argument("--params", type=Path, metavar="FILE", help="a YAML file, see params/")
@@ -124,6 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     download.set_defaults(command=_download)
     return parser
+
+
+def _init(options: argparse.Namespace) -> int:
+    from deepfake_lab.starting import start_course
+
+    folder = start_course(options.folder)
+    print(f"The course lies in {folder}; its README.md says how to begin.")
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:

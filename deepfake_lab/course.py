@@ -88,6 +88,11 @@ def first_verdict(folder: Path) -> tuple[str, str] | None:
 
 def _chosen(only: list[str] | None) -> list[Path]:
     notebooks = sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+    if not notebooks:
+        raise UserError(
+            f"There is no notebook in {paths.notebooks()}: `deepfake-lab init DIR` writes a course "
+            "folder; run it there."
+        )
     if not only:
         return notebooks
     for beginning in only:

@@ -1,42 +1,68 @@
 """Every path of the project, once.
 
-Two roots. The *project* is the checkout: sample data, shipped models, notebooks, parameter files;
-it is only read. The *home* is where runs are written (``models/``, ``figures/``, ``logs/``,
-``runs/``): the project itself, unless the environment variable ``DEEPFAKE_LAB_HOME`` names
-another folder. Nothing is created on import.
+Two roots. The *project* holds what is shipped: sample data, detectors, notebooks, parameter files;
+it is only read. It is the checkout, or ``shipped/`` inside an installed package. The *home* is
+where runs are written (``models/``, ``figures/``, ``logs/``, ``runs/``). Nothing is created on
+import.
 """
 
 import os
 import re
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from deepfake_lab.errors import UserError
+
+#: A folder with this file in it is a course folder; `deepfake-lab init` makes one.
+COURSE_MARK = ".deepfake-lab-course"
 
 #: Detectors that the project ships in ``models/``; a training run may not take their names there.
 SHIPPED = ("cnn", "efficientnet")
 
 
 def project() -> Path:
-    """Return the checkout that this package was installed from."""
-    return Path(__file__).resolve().parent.parent
+    """Return the folder of what is shipped: the checkout, or a part of the installed package."""
+    package = Path(__file__).resolve().parent
+    return package.parent if is_checkout() else package / "shipped"
+
+
+def is_checkout() -> bool:
+    """Return whether the package is used out of its source, and not as it was installed."""
+    root = Path(__file__).resolve().parent.parent
+    return (root / "pyproject.toml").is_file() and (root / "notebooks").is_dir()
+
+
+def course_folder() -> Path | None:
+    """Return the course folder that the current folder lies in, where it lies in one."""
+    here = Path.cwd()
+    return next((path for path in (here, *here.parents) if (path / COURSE_MARK).is_file()), None)
 
 
 def home(out_dir: str | Path = "") -> Path:
-    """Return the folder that receives models, figures and logs.
+    """Return the folder that receives models, figures and logs; never one inside site-packages.
+
+    The first that there is: `out_dir`, the folder named by ``DEEPFAKE_LAB_HOME``, the course folder
+    around the current one, the checkout, a folder of the user's own.
 
     Args:
-        out_dir: a folder given by the person; empty for the default described above.
+        out_dir: a folder given by the person, or empty.
     """
     chosen = str(out_dir) or os.environ.get("DEEPFAKE_LAB_HOME", "")
-    return _expanded(chosen).resolve() if chosen else project()
+    if chosen:
+        return _expanded(chosen).resolve()
+    course = course_folder()
+    if course is not None:
+        return course
+    return project() if is_checkout() else user_data_path("deepfake-lab", appauthor=False)
 
 
 def data_folder(name: str | Path) -> Path:
     """Return the folder of a data set, given as a path or as a short name such as ``140k``.
 
     An absolute path is taken as it is. Anything else is looked for in the current folder, then in
-    the folder named by the environment variable ``DEEPFAKE_LAB_DATA``, then in the project's
-    ``data/``; the first that exists is taken.
+    the folder named by the environment variable ``DEEPFAKE_LAB_DATA``, then in the ``data/`` of the
+    home and of the project; the first that exists is taken.
 
     Raises:
         UserError: no such folder; the message lists the places where it was looked for.
@@ -44,10 +70,11 @@ def data_folder(name: str | Path) -> Path:
     if not str(name).strip():
         raise UserError("No data folder given: set data_dir to a folder, for example 'sample'.")
     wanted = _expanded(name)
-    roots = [Path.cwd(), project() / "data"]
+    roots = [Path.cwd(), home() / "data", project() / "data"]
     if os.environ.get("DEEPFAKE_LAB_DATA"):
         roots.insert(1, _expanded(os.environ["DEEPFAKE_LAB_DATA"]))
-    candidates = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
+    named = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
+    candidates = list(dict.fromkeys(named))
     for candidate in candidates:
         if candidate.is_dir():
             return candidate.resolve()
@@ -141,5 +168,7 @@ def _model_roots(out_dir: str | Path) -> list[Path]:
 
 
 def notebooks() -> Path:
-    """Return the folder of the five notebooks."""
-    return project() / "notebooks"
+    """Return the folder of the notebooks: a course folder's own, else those that are shipped."""
+    course = course_folder()
+    own = course / "notebooks" if course else None
+    return own if own is not None and own.is_dir() else project() / "notebooks"

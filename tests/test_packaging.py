@@ -58,8 +58,12 @@ def test_every_package_is_locked_to_one_version(locked):
 
 
 def test_every_package_that_the_project_asks_for_is_locked_to_a_version_that_fits(project, locked):
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    for requirement in map(Requirement, wanted):
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["dev"]]
+    named = {name for own in extras["dev"] for name in Requirement(own).extras}
+    wanted += [package for name in sorted(named) for package in extras[name]]
+    others = [package for package in wanted if not package.startswith("deepfake-lab[")]
+    for requirement in map(Requirement, others):
         versions = [
             part.version
             for package in locked

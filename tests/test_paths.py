@@ -3,10 +3,12 @@
 import os
 from pathlib import Path
 
+import platformdirs
 import pytest
 
 from deepfake_lab import paths
 from deepfake_lab.errors import UserError
+from deepfake_lab.starting import start_course
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,21 @@ def test_runs_are_written_into_the_project_unless_something_else_is_said(tmp_pat
     monkeypatch.setenv("DEEPFAKE_LAB_HOME", str(tmp_path / "home"))
     assert paths.home() == tmp_path / "home"
     assert paths.home(tmp_path / "run") == tmp_path / "run"
+
+
+def test_inside_a_course_folder_everything_lands_there(tmp_path, monkeypatch):
+    start_course(tmp_path / "course")
+    monkeypatch.chdir(tmp_path / "course" / "notebooks")
+    assert paths.home() == tmp_path / "course"
+    assert paths.notebooks() == tmp_path / "course" / "notebooks"
+    assert paths.data_folder("sample") == tmp_path / "course" / "data" / "sample"
+
+
+def test_an_installed_package_writes_into_a_folder_of_the_user(monkeypatch):
+    monkeypatch.setattr(paths, "is_checkout", lambda: False)
+    assert paths.project() == Path(paths.__file__).parent / "shipped"
+    assert paths.home() == platformdirs.user_data_path("deepfake-lab", appauthor=False)
+    assert paths.project() not in (paths.home(), *paths.home().parents)
 
 
 def test_asking_for_a_path_creates_nothing(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "deepfake_lab"
 
 #: Each floor may use the floors before it and its own room.
 ORDER = (
-    ("errors", "colors", "paths", "litert", "overlap", "progress"),
+    ("errors", "extras", "colors", "paths", "litert", "overlap", "progress"),
     ("photos",),
     ("data",),
     ("auditing",),
@@ -20,7 +20,7 @@ ORDER = (
     ("training",),
     ("plots",),
     ("web",),
-    ("course",),
+    ("course", "starting"),
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}

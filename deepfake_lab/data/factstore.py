@@ -8,7 +8,6 @@ nothing but time. Facts that another version of this code found are not used.
 import hashlib
 import os
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache, partial
@@ -18,6 +17,7 @@ from typing import TypeVar
 import joblib
 import numpy as np
 import PIL
+from platformdirs import user_cache_path
 
 from deepfake_lab.data import facts as facts_of
 from deepfake_lab.photos import faces, images
@@ -38,14 +38,12 @@ def cache_file() -> Path:
     """Return where facts are kept.
 
     `<DEEPFAKE_LAB_HOME>/.cache/facts.sqlite` where that variable is set, else `deepfake-lab/` in
-    the user's cache folder (`XDG_CACHE_HOME`, `~/.cache`, `~/Library/Caches`, `LOCALAPPDATA`).
+    the user's cache folder, where the system has it.
     """
     home = os.environ.get("DEEPFAKE_LAB_HOME")
     if home:
         return Path(home).expanduser() / ".cache" / "facts.sqlite"
-    usual = {"darwin": "~/Library/Caches", "win32": os.environ.get("LOCALAPPDATA", "~")}
-    base = os.environ.get("XDG_CACHE_HOME") or usual.get(sys.platform, "~/.cache")
-    return Path(base).expanduser() / "deepfake-lab" / "facts.sqlite"
+    return user_cache_path("deepfake-lab", appauthor=False) / "facts.sqlite"
 
 
 def collect(

@@ -55,10 +55,11 @@ def download(name: str, archive: str | Path = "") -> Path:
 def folder_for(name: str) -> Path:
     """Return where a data set belongs, so that `data_dir` can be its short name.
 
-    In the folder named by the environment variable ``DEEPFAKE_LAB_DATA``, else in ``data/``.
+    In the folder named by the environment variable ``DEEPFAKE_LAB_DATA``, else in ``data/`` of the
+    home.
     """
     base = os.environ.get("DEEPFAKE_LAB_DATA")
-    return (Path(base).expanduser() if base else paths.project() / "data") / name
+    return (Path(base).expanduser() if base else paths.home() / "data") / name
 
 
 def by_hand(name: str) -> str:

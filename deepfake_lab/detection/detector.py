@@ -16,6 +16,7 @@ from deepfake_lab.detection.judgement import ANSWER_COLUMNS, caveats, small_copy
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.detection.runfolder import read_run
 from deepfake_lab.errors import UserError
+from deepfake_lab.extras import require
 from deepfake_lab.litert import Graph, cores
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos import images
@@ -169,6 +170,7 @@ class Detector:
         Raises:
             UserError: a folder that is not there or holds no images.
         """
+        require("pandas")
         import pandas as pd
 
         from deepfake_lab.progress import progress

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
+from deepfake_lab.extras import require
 from deepfake_lab.photos.images import FramedFace
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
@@ -75,6 +76,7 @@ class Judgement:
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the answer as a predictions frame of one row: ``file`` and ANSWER_COLUMNS."""
+        require("pandas")
         import pandas as pd
 
         values = {column: getattr(self, column, "") for column in ANSWER_COLUMNS}  # error: ""

@@ -10,6 +10,9 @@ from deepfake_lab.errors import UserError
 PARTS = ("config.json", "model.keras", "model.tflite", "history.csv", "predictions.csv",
          "metrics.json", "README.md")  # fmt: skip
 
+#: What answering can do without: the installed package leaves it out of the shipped detectors.
+FOR_TRAINING = "model.keras"
+
 #: Parts whose checksums the config holds.
 HASHED = ("model.keras", "model.tflite")
 
@@ -37,6 +40,12 @@ def read_checked(file: Path, expected: str) -> bytes:
     Raises:
         UserError: the file is not the one that was written.
     """
+    if file.name == FOR_TRAINING and not file.is_file():
+        raise UserError(
+            f"{file} is missing: the installed package leaves it out, to stay small. It is part of "
+            "the project's source: get that with `pip download --no-deps --no-binary :all: "
+            "deepfake-lab` or git, and name its folder models/NAME."
+        )
     content = file.read_bytes()
     if checksum(content) != expected:
         raise UserError(
@@ -56,7 +65,7 @@ def read_run(folder: Path, quantised: bool = False) -> tuple[dict, bytes]:
     Raises:
         UserError: a part is missing or damaged, or there is no quantised model.
     """
-    missing = [part for part in PARTS if not (folder / part).is_file()]
+    missing = [part for part in PARTS if not (part == FOR_TRAINING or (folder / part).is_file())]
     if missing:
         raise UserError(f"{folder} is not a whole run folder: {', '.join(missing)} missing.")
     config = _read_config(folder / "config.json")

@@ -18,7 +18,7 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, verdict_line
-from deepfake_lab.detection.runfolder import PARTS, checksums
+from deepfake_lab.detection.runfolder import FOR_TRAINING, PARTS, checksums, read_checked
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 
@@ -68,7 +68,14 @@ def _ask(detector: Detector, p_fake: float, photo=FILES[0]):
 # --- loading ---
 
 
-@pytest.mark.parametrize("part", PARTS)
+def test_what_is_only_for_training_on_may_be_missing_where_answers_are_wanted(copy):
+    (copy / FOR_TRAINING).unlink()
+    assert Detector.load(copy).predict(FILES[0]).verdict in ("REAL", "FAKE")
+    with pytest.raises(UserError, match="the installed package leaves it out"):
+        read_checked(copy / FOR_TRAINING, "")
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != FOR_TRAINING])
 def test_a_run_folder_that_lacks_a_part_is_refused_by_the_name_of_the_part(copy, part):
     (copy / part).unlink()
     with pytest.raises(UserError, match=rf"not a whole run folder: {re.escape(part)} missing"):
