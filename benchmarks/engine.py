@@ -212,7 +212,7 @@ def make_photos(files: list[Path], folder: Path, count: int) -> None:
 
 def whole_folder(model: str, folder: Path, output: Path) -> tuple[float, float, str]:
     """Run the command on a folder: seconds from process start to its end, peak MiB, summary."""
-    seconds, peak, said = watched(command(model, str(folder), "--output", str(output)))
+    seconds, peak, said = watched(command(model, str(folder), "--out", str(output)))
     return seconds, peak, said.splitlines()[0]
 
 
@@ -220,7 +220,7 @@ def kill_and_resume(model: str, folder: Path, count: int, output: Path, whole: P
     """Kill the command in the middle and start it again; compare with the run that was not."""
     part = output.with_name(f"{output.name}.part")
     process = subprocess.Popen(
-        command(model, str(folder), "--output", str(output)), stdout=subprocess.DEVNULL
+        command(model, str(folder), "--out", str(output)), stdout=subprocess.DEVNULL
     )
     while not part.exists() or part.read_bytes().count(b"\n") < count // 2:
         time.sleep(0.1)

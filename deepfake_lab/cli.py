@@ -55,22 +55,29 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", metavar="NN",
         help="run only the notebooks whose names begin so; may be given several times",
     )  # fmt: skip
-    run.add_argument("--out", default="", metavar="DIR", help="where everything is written")
+    run.add_argument(
+        "--out", default="", metavar="DIR",
+        help="a new folder for everything (default runs/<data>-<time>); with --only also an "
+        "earlier run's, to go on with it",
+    )  # fmt: skip
     run.set_defaults(command=_run)
 
     predict = commands.add_parser("predict", help="say of photos whether they are real or fake")
     predict.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
-    predict.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    _add_model(predict)
     predict.add_argument(
         "--quantised", action="store_true", help="use the smaller model that `export` made"
     )
+    _also(predict, "--quantized", dest="quantised", action="store_true")
     predict.add_argument(
-        "--format", choices=("text", "csv", "json"), help="of standard output (default text)"
-    )
+        "--format", choices=("text", "csv", "json"),
+        help="of standard output (default text; nothing where --out is given)",
+    )  # fmt: skip
     predict.add_argument(
-        "--output", type=Path, metavar="FILE",
+        "--out", type=Path, metavar="FILE",
         help="a .csv or .parquet file for the answers; interrupted, the same command goes on",
     )  # fmt: skip
+    _also(predict, "--output", dest="out", type=Path)
     predict.add_argument(
         "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
     )
@@ -78,64 +85,128 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="make a smaller model and measure what it costs")
     export.add_argument("name", metavar="NAME", help="a detector's name or folder")
-    export.add_argument("--quantize", required=True, choices=("int8", "float16"))
+    kinds = export.add_mutually_exclusive_group(required=True)
+    kinds.add_argument(
+        "--quantise", choices=("int8", "float16"),
+        help="int8: a quarter of the size and faster; float16: half of the size",
+    )  # fmt: skip
+    _also(kinds, "--quantize", dest="quantise", choices=("int8", "float16"))
     export.add_argument(
-        "--data", required=True, metavar="DIR", help="the data set to measure on (its test photos)"
-    )
-    export.add_argument("--layout", default="auto", help="force a layout; default: find out")
+        "--data", required=True, metavar="DATA",
+        help="the data set to measure on (its test photos), a folder or name",
+    )  # fmt: skip
+    _add_layout(export)
     export.set_defaults(command=_export)
 
     serve = commands.add_parser("serve", help="the web page: upload a photo, read the verdict")
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=5000)
-    serve.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default %(default)s)"
+    )
+    serve.add_argument(
+        "--port", type=_count, default=5000, help="0 for any free one (default %(default)s)"
+    )
+    _add_model(serve)
     serve.set_defaults(command=_serve)
 
     evaluate = commands.add_parser("evaluate", help="measure a detector on labelled data sets")
     evaluate.add_argument("data", nargs="+", metavar="DATA", help="data sets, folders or names")
-    evaluate.add_argument("--model", default="", metavar="NAME", help="a detector's name or folder")
+    _add_model(evaluate)
     evaluate.add_argument(
-        "--split", default="test", help="train, valid, test or all (default test)"
-    )
+        "--split", choices=("train", "valid", "test", "all"), default="test",
+        help="which photos of each data set (default %(default)s)",
+    )  # fmt: skip
     evaluate.add_argument(
         "--degrade", action="store_true",
         help="also ask about the photos after recompression, blur and more; takes 24 times as long",
     )  # fmt: skip
     evaluate.add_argument(
-        "--max-photos", type=int, default=0, metavar="N", help="at most so many of each data set"
-    )
-    evaluate.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
+        "--max-photos", type=_count, default=0, metavar="N",
+        help="at most so many of each data set; 0: all (default %(default)s)",
+    )  # fmt: skip
+    evaluate.add_argument(
+        "--seed", type=_count, default=0, metavar="N",
+        help="of the bootstrap and of what is drawn at random (default %(default)s)",
+    )  # fmt: skip
     evaluate.add_argument(
         "--out", type=Path, metavar="DIR", help="a folder for tables, figures and a report"
     )
+    _add_layout(evaluate)
     evaluate.set_defaults(command=_evaluate)
 
     audit = commands.add_parser("audit", help="say what is wrong with a data set, before training")
-    audit.add_argument("folder", metavar="DIR")
+    audit.add_argument("data", metavar="DATA", help="a data set, a folder or name")
     audit.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
-    audit.add_argument("--layout", default="auto", help="force a layout; default: find out")
+    _add_layout(audit)
     audit.add_argument(
-        "--faces", type=int, default=3000, metavar="N",
-        help="look for faces in about so many photos; 0: in all (default 3000)",
+        "--faces", type=_count, default=3000, metavar="N",
+        help="look for faces in about so many photos; 0: in all (default %(default)s)",
     )  # fmt: skip
     audit.set_defaults(command=_audit)
 
     prepare = commands.add_parser("prepare", help="write a neutral copy of a data set")
-    prepare.add_argument("folder", metavar="DIR")
-    prepare.add_argument("out", metavar="OUT", help="a new folder")
-    prepare.add_argument("--size", type=int, default=256, help="side in pixels (default 256)")
-    prepare.add_argument("--framing", default="face", help="face or whole (default face)")
-    prepare.add_argument("--quality", type=int, default=90, help="of the JPEG files (default 90)")
-    prepare.add_argument("--layout", default="auto", help="force a layout; default: find out")
+    prepare.add_argument("data", metavar="DATA", help="a data set, a folder or name")
+    where = prepare.add_mutually_exclusive_group(required=True)
+    where.add_argument("--out", metavar="DIR", help="a new folder")
+    _also(where, "out", nargs="?")
+    prepare.add_argument(
+        "--size", type=_count, default=256, metavar="N", help="side in pixels (default %(default)s)"
+    )
+    prepare.add_argument(
+        "--framing", choices=("face", "whole"), default="face",
+        help="what is cut out of each photo (default %(default)s)",
+    )  # fmt: skip
+    prepare.add_argument(
+        "--quality", type=_count, default=90, metavar="N",
+        help="of the JPEG files, 1 to 95 (default %(default)s)",
+    )  # fmt: skip
+    _add_layout(prepare)
     prepare.set_defaults(command=_prepare)
 
     download = commands.add_parser("download", help="bring a public data set here from Kaggle")
-    download.add_argument("name", metavar="140k|hardfake")
+    download.add_argument("name", choices=("140k", "hardfake"), help="which one")
     download.add_argument(
         "--zip", default="", metavar="FILE", help="unpack this file, downloaded by hand, instead"
     )
     download.set_defaults(command=_download)
     return parser
+
+
+#: What `--layout` takes, as :data:`deepfake_lab.data.layouts.LAYOUTS` has it; written again, so
+#: that asking for help need not wait for pandas.
+LAYOUTS = (
+    "auto", "manifest", "140k", "rvf10k", "hardfakevsrealfaces", "ciplab",
+    "deepfake-and-real-images", "plain",
+)  # fmt: skip
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model", default="", metavar="NAME",
+        help="a detector's name or folder (default efficientnet)",
+    )  # fmt: skip
+
+
+def _add_layout(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--layout", choices=LAYOUTS, default="auto", metavar="LAYOUT",
+        help=f"how the data set is laid out: {', '.join(LAYOUTS)} (default %(default)s: find out)",
+    )  # fmt: skip
+
+
+def _also(command: argparse._ActionsContainer, spelling: str, **options: Any) -> None:
+    """Let an older spelling go on working; help does not mention it."""
+    command.add_argument(spelling, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **options)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{number} is below zero")
+    return number
+
+
+# argparse names the type in its message: "invalid whole number value: 'x'".
+_count.__name__ = "whole number"
 
 
 def _init(options: argparse.Namespace) -> int:
@@ -170,7 +241,7 @@ def _export(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it talks of graphics cards
     from deepfake_lab.training.quantize import export_quantised
 
-    print(export_quantised(options.name, options.quantize, options.data, options.layout).about)
+    print(export_quantised(options.name, options.quantise, options.data, options.layout).about)
     return 0
 
 
@@ -189,7 +260,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     detector = Detector.load(options.model or paths.default_model())
     found = assess(
         detector, options.data, options.split, options.degrade,
-        max_photos=options.max_photos, seed=options.seed,
+        max_photos=options.max_photos, seed=options.seed, layout=options.layout,
     )  # fmt: skip
     print(found.summary())
     if out:
@@ -200,7 +271,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _audit(options: argparse.Namespace) -> int:
     from deepfake_lab.auditing.survey import audit
 
-    found = audit(options.folder, options.layout, options.faces)
+    found = audit(options.data, options.layout, options.faces)
     print(found.summary())
     if options.html:
         print(f"\nThe same with pictures: {found.to_html(options.html)}")
@@ -211,7 +282,7 @@ def _prepare(options: argparse.Namespace) -> int:
     from deepfake_lab.auditing.neutral import prepare
 
     made = prepare(
-        options.folder, options.out, options.size, options.framing, options.quality, options.layout
+        options.data, options.out, options.size, options.framing, options.quality, options.layout
     )
     print(made.summary())
     return 0

@@ -151,11 +151,11 @@ def test_an_output_file_holds_the_answers_and_a_second_run_has_nothing_to_do(
     predict, album, tmp_path
 ):
     output = tmp_path / "r.csv"
-    code, out, err = predict("--output", output, album)
+    code, out, err = predict("--out", output, album)
     assert code == 1 and len(err) == 1
     assert re.fullmatch(r".*r\.csv: 3 photos, \d FAKE, \d REAL, 1 failed\.", out[0])
     before = output.read_bytes()
-    code, out, err = predict("--output", output, album)
+    code, out, err = predict("--out", output, album)
     assert code == 1 and "damaged" in err[0] and "(3 of them answered before)" in out[0]
     assert output.read_bytes() == before
 
@@ -194,7 +194,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_scored(
     predict, tmp_path, monkeypatch, output, reason
 ):
     monkeypatch.setattr(Detector, "judge", lambda *_: pytest.fail("it scored"))
-    code, out, err = predict("--output", tmp_path / output, FILES[0])
+    code, out, err = predict("--out", tmp_path / output, FILES[0])
     assert code == 2 and out == [] and reason in err[0]
 
 
@@ -205,7 +205,7 @@ def test_an_interrupted_run_says_that_its_answers_are_kept(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Detector, "judge", interrupted)
-    code = cli.main(["predict", "--model", str(run_folder), "--output", str(tmp_path / "r.csv"),
+    code = cli.main(["predict", "--model", str(run_folder), "--out", str(tmp_path / "r.csv"),
                      str(FILES[0])])  # fmt: skip
     assert code == 130 and "the same command goes on" in capsys.readouterr().err
 
@@ -408,3 +408,80 @@ def test_asking_for_help_imports_nothing_heavy():
     assert done.returncode == 0, done.stderr
     for command in ("run", "predict", "serve"):
         assert command in done.stdout
+
+
+@pytest.fixture
+def parsed():
+    """Return what a command line is understood as; nothing is done."""
+
+    def parse(*words: str) -> dict:
+        options = vars(cli._parser().parse_args(words))
+        return {name: value for name, value in options.items() if name != "command"}
+
+    return parse
+
+
+@pytest.mark.parametrize(
+    ("today", "earlier"),
+    [
+        ("predict a.jpg --out r.csv", "predict a.jpg --output r.csv"),
+        ("predict a.jpg --quantised", "predict a.jpg --quantized"),
+        ("export cnn --quantise int8 --data sample", "export cnn --quantize int8 --data sample"),
+        ("prepare sample --out new", "prepare sample new"),
+        ("prepare sample --out new --size 64", "prepare sample new --size 64"),
+    ],
+)
+def test_an_older_spelling_is_understood_and_help_shows_one(parsed, capsys, today, earlier):
+    assert parsed(*earlier.split()) == parsed(*today.split())
+    with pytest.raises(SystemExit):
+        cli.main([today.split()[0], "--help"])
+    shown = capsys.readouterr().out
+    assert not re.search(r"--output|--quantized?\b|^  (out|OUT)\b", shown, re.MULTILINE)
+
+
+def test_neither_place_for_a_copy_or_two_of_them_is_refused(capsys):
+    for words in (["prepare", "sample"], ["prepare", "sample", "a", "--out", "b"]):
+        with pytest.raises(SystemExit) as stopped:
+            cli.main(words)
+        assert stopped.value.code == 2 and "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate sample --max-photos -1",
+        "audit sample --faces x",
+        "serve --port -1",
+        "prepare sample --out x --size 1.5",
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_name(capsys, words):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(words.split())
+    assert stopped.value.code == 2
+    assert re.search(r"--\S+: (-1 is below zero|invalid whole number)", capsys.readouterr().err)
+
+
+def test_the_layouts_of_the_command_are_those_of_the_library():
+    from deepfake_lab.data.layouts import LAYOUTS
+
+    assert cli.LAYOUTS == ("auto", *LAYOUTS)
+
+
+def test_help_shows_each_options_choices_and_default(capsys):
+    for command in ("evaluate", "audit", "prepare", "serve", "predict", "export", "download"):
+        parser = next(a for a in cli._parser()._actions if a.choices).choices[command]
+        for action in parser._actions:
+            if action.help == "==SUPPRESS==" or action.dest == "help":
+                continue
+            shown = " ".join(parser.format_help().replace("-\n", "-").split())
+            if isinstance(action.default, int | str) and action.default not in ("", False):
+                assert f"(default {action.default}" in shown, (command, action.dest)
+            assert action.help, (command, action.dest)
+
+
+def test_the_package_is_the_command_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "deepfake_lab", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout.startswith("usage: deepfake-lab ")

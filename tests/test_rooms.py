@@ -22,6 +22,7 @@ ORDER = (
     ("web",),
     ("course", "starting"),
     ("cli",),
+    ("__main__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 

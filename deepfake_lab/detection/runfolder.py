@@ -74,7 +74,7 @@ def read_run(folder: Path, quantised: bool = False) -> tuple[dict, bytes]:
     if "quantised" not in config:
         raise UserError(
             f"The detector '{config['name']}' has no quantised model; make one with "
-            f"`deepfake-lab export {config['name']} --quantize int8 --data DIR`."
+            f"`deepfake-lab export {config['name']} --quantise int8 --data DATA`."
         )
     record = config["quantised"]
     return config | record["answers"], read_checked(folder / QUANTISED, record["sha256"])

@@ -54,6 +54,7 @@ def assess(
     *,
     max_photos: int = 0,
     seed: int = 0,
+    layout: str = "auto",
 ) -> Assessment:
     """Ask a detector about one split of several data sets and measure its answers.
 
@@ -67,11 +68,14 @@ def assess(
             the work.
         max_photos: at most so many photos of each data set, both labels alike; 0 for all.
         seed: of the bootstrap, of splits that have to be made, and of the choice of photos.
+        layout: of all of them, one of :data:`deepfake_lab.data.layouts.LAYOUTS`; ``auto`` to find
+            out.
 
     Raises:
-        UserError: no such data set, a split that it does not have, or no photo that can be read.
+        UserError: no such data set, an unknown layout, a split that it does not have, or no photo
+            that can be read.
     """
-    photos = gather(folders, split, max_photos=max_photos, seed=seed)
+    photos = gather(folders, split, max_photos=max_photos, seed=seed, layout=layout)
     predictions = _without_paths(detector.predict_many(photos.manifest))
     clean = breakdown.prepared(predictions)
     if clean.empty:

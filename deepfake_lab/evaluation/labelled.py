@@ -51,6 +51,7 @@ def gather(
     *,
     max_photos: int = 0,
     seed: int = 0,
+    layout: str = "auto",
 ) -> Photos:
     """Read one split of several data sets.
 
@@ -66,7 +67,7 @@ def gather(
         raise UserError("Give one or more data sets, each of them once.")
     manifests, records, notes = [], [], []
     for root in roots:
-        data = _read(root, split, seed)
+        data = _read(root, split, seed, layout)
         name = _free_name(data, {record["name"] for record in records})
         rows = data.manifest
         if split != "all":
@@ -96,17 +97,17 @@ def gather(
     return Photos(manifest, tuple(records), split, tuple(notes))
 
 
-def _read(root: Path, split: str, seed: int) -> Dataset:
+def _read(root: Path, split: str, seed: int, wanted: str) -> Dataset:
     """Read a data set; one that is too small or has one label only, without making splits."""
     listing = scan(root)
-    if listing.images:
-        layout = detect(listing)
+    if listing.images and wanted in ("auto", *LAYOUTS):
+        layout = detect(listing) if wanted == "auto" else wanted
         reading = LAYOUTS[layout](listing)
         counts = reading.frame["label"].value_counts()
         unsplit = bool(reading.frame["split"].isna().all())
         if len(counts) == 1 or (split == "all" and unsplit and counts.min() < _FEW):
             return _as_it_is(root, layout, reading.frame, split if unsplit else "")
-    return read_dataset(root, seed=seed)
+    return read_dataset(root, wanted, seed)
 
 
 def _as_it_is(root: Path, layout: str, frame: pd.DataFrame, split: str) -> Dataset:

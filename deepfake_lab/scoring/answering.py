@@ -27,7 +27,7 @@ def predict(options: argparse.Namespace) -> int:
     """Answer about photos and return the exit status: 0, 1 some failed, 2 all failed.
 
     Args:
-        options: ``photos, model, quantised, format, output, explain`` as the command takes them;
+        options: ``photos, model, quantised, format, out, explain`` as the command takes them;
             ``format`` is None where nobody chose one.
 
     Raises:
@@ -36,19 +36,19 @@ def predict(options: argparse.Namespace) -> int:
     detector = Detector.load(options.model or paths.default_model(), quantised=options.quantised)
     if options.explain is not None:
         _make_explain_folder(options.explain, options.photos)
-    form = options.format or ("text" if options.output is None else "")
+    form = options.format or ("text" if options.out is None else "")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="surrogateescape")  # names on disk need not be Unicode
     try:
         tally = _answer_all(detector, options, form)
-        if options.output is not None:
-            print(tally.summary(options.output), file=sys.stderr if form else sys.stdout)
+        if options.out is not None:
+            print(tally.summary(options.out), file=sys.stderr if form else sys.stdout)
         sys.stdout.flush()
     except BrokenPipeError:  # as in `deepfake-lab predict photos | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        if options.output is not None:
+        if options.out is not None:
             print("What was answered is kept: the same command goes on.", file=sys.stderr)
         raise
     for reason in tally.failed:
@@ -138,8 +138,8 @@ def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _
     lone = len(options.photos) == 1 and not os.path.isdir(os.path.expanduser(options.photos[0]))
     with contextlib.ExitStack() as stack:
         file, done = None, frozenset()
-        if options.output is not None:
-            file = ScoreFile(options.output, detector.name, detector.weights)
+        if options.out is not None:
+            file = ScoreFile(options.out, detector.name, detector.weights)
             stack.callback(file.close)
             tally.counts.update(file.counts)
             tally.failed.extend(file.failed)

@@ -51,11 +51,11 @@ class ScoreFile:
         self._model, self._weights = model, weights
         self._part = file.with_name(f"{file.name}.part")
         if file.suffix.lower() not in (".csv", ".parquet"):
-            raise UserError(f"--output {file}: the name must end in .csv or .parquet.")
+            raise UserError(f"--out {file}: the name must end in .csv or .parquet.")
         if file.suffix.lower() == ".parquet":
             _parquet()
         if not file.parent.is_dir():
-            raise UserError(f"--output {file}: there is no folder {file.parent}; make it first.")
+            raise UserError(f"--out {file}: there is no folder {file.parent}; make it first.")
         self.done: set[str] = set()
         self.failed: list[str] = []
         self.counts: dict[str, int] = {"FAKE": 0, "REAL": 0, "": 0}
@@ -63,7 +63,7 @@ class ScoreFile:
         try:
             self._journal = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise UserError(f"--output {file}: cannot be written ({error.strerror}).") from error
+            raise UserError(f"--out {file}: cannot be written ({error.strerror}).") from error
         try:
             self._lock()
             os.ftruncate(self._journal, self._whole_length())
@@ -114,7 +114,7 @@ class ScoreFile:
     def _lock(self) -> None:
         try:
             import fcntl
-        except ImportError:  # Windows: two runs with the same --output are not told apart there
+        except ImportError:  # Windows: two runs with the same --out are not told apart there
             return
         try:
             fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +130,7 @@ class ScoreFile:
         if (row["model"], row["weights"]) != (self._model, self._weights):
             raise UserError(
                 f"{self.file} holds answers of the detector '{row['model']}' ({row['weights']}), "
-                f"not of '{self._model}' ({self._weights}): choose another --output or remove it."
+                f"not of '{self._model}' ({self._weights}): choose another --out or remove it."
             )
         self.done.add(row["path"])
         self.counts[row["verdict"] or ""] += 1
@@ -153,7 +153,7 @@ class ScoreFile:
             yield from read(self.file)
         except (ValueError, LookupError, OSError) as error:
             raise UserError(
-                f"{self.file} exists and is no file of answers: choose another --output."
+                f"{self.file} exists and is no file of answers: choose another --out."
             ) from error
 
 

@@ -316,7 +316,7 @@ def test_a_killed_run_goes_on_and_scores_nothing_twice(run_folder, tmp_path):
         (folder / f"{i:03d}.jpg").write_bytes(FILES[i % len(FILES)].read_bytes())
     output, part = tmp_path / "r.csv", tmp_path / "r.csv.part"
     command = [sys.executable, "-m", "deepfake_lab.cli", "predict", str(folder)]
-    command += ["--model", str(run_folder), "--output", str(output)]
+    command += ["--model", str(run_folder), "--out", str(output)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not (part.exists() and part.read_bytes().count(b"\n") >= 20):
