@@ -17,6 +17,10 @@ from deepfake_lab.errors import UserError
 #: A folder with this file in it is a course folder; `deepfake-lab init` makes one.
 COURSE_MARK = ".deepfake-lab-course"
 
+#: What makes a folder a run folder: all that is to be known of its detector. Versions before 0.2
+#: called it ``config.json``, the name that Keras has for something else.
+DETECTOR_FILE, OLDER_DETECTOR_FILE = "detector.json", "config.json"
+
 #: Detectors that the project ships in ``models/``; a training run may not take their names there.
 SHIPPED = ("cnn", "efficientnet")
 
@@ -93,17 +97,16 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
         UserError: no such run folder; the message lists the names that exist.
     """
     as_path = _expanded(name)
-    if (as_path / "config.json").is_file():
+    if detector_file(as_path).is_file():
         return as_path.resolve()
     roots = _model_roots(out_dir)
     for root in roots:
-        if (root / name / "config.json").is_file():
+        if detector_file(root / name).is_file():
             return root / name
     for folder in (as_path, *(root / name for root in roots)):
         if str(name).strip() and folder.is_dir():
-            raise UserError(f"{folder} is not a whole run folder: config.json missing.")
-    # Hidden folders are runs that are being written at this moment.
-    known = sorted({path.parent.name for root in roots for path in root.glob("[!.]*/config.json")})
+            raise UserError(f"{folder} is not a whole run folder: {DETECTOR_FILE} missing.")
+    known = sorted({folder.name for root in roots for folder in _run_folders(root)})
     listed = ", ".join(known) if known else "none yet: run notebook 02 or 03, or `make run`"
     places = " or ".join(str(root) for root in roots)
     raise UserError(f"No detector '{name}' in {places}. Known detectors: {listed}.")
@@ -111,7 +114,16 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
 
 def has_model(name: str, out_dir: str | Path = "") -> bool:
     """Return whether :func:`model_folder` would find a run folder of that name."""
-    return any((root / name / "config.json").is_file() for root in _model_roots(out_dir))
+    return any(detector_file(root / name).is_file() for root in _model_roots(out_dir))
+
+
+def detector_file(folder: Path) -> Path:
+    """Return where a run folder keeps what is to be known of its detector, JSON.
+
+    That is ``detector.json``, or the ``config.json`` of a run folder that an older version wrote.
+    """
+    file, older = folder / DETECTOR_FILE, folder / OLDER_DETECTOR_FILE
+    return older if older.is_file() and not file.is_file() else file
 
 
 def new_model_folder(name: str, out_dir: str | Path = "", ship: bool = False) -> Path:
@@ -144,13 +156,13 @@ def default_model() -> Path:
         UserError: there is none yet.
     """
     shipped = project() / "models" / "efficientnet"
-    if (shipped / "config.json").is_file():
+    if detector_file(shipped).is_file():
         return shipped
-    patterns = ("models/[!.]*/config.json", "runs/*/models/[!.]*/config.json")
-    configs = [path for pattern in patterns for path in home().glob(pattern)]
-    if not configs:
+    roots = [home() / "models", *home().glob("runs/*/models")]
+    trained = [folder for root in roots for folder in _run_folders(root)]
+    if not trained:
         raise UserError("There is no trained detector yet: run `make run` first, or give --model.")
-    return max(configs, key=lambda path: path.stat().st_mtime).parent
+    return max(trained, key=lambda folder: detector_file(folder).stat().st_mtime)
 
 
 def backbone_weights() -> Path:
@@ -161,6 +173,11 @@ def backbone_weights() -> Path:
 def _expanded(path: str | Path) -> Path:
     """Return the path with `~` replaced; unlike `Path.expanduser`, `~nobody` is left as it is."""
     return Path(os.path.expanduser(path))
+
+
+def _run_folders(root: Path) -> list[Path]:
+    """Return the run folders in a folder; hidden ones are being written at this moment."""
+    return [folder for folder in root.glob("[!.]*") if detector_file(folder).is_file()]
 
 
 def _model_roots(out_dir: str | Path) -> list[Path]:

@@ -101,7 +101,7 @@ def metrics(folder: Path) -> dict:
 def test_the_stages_follow_one_another_and_the_recipe_is_kept(home):
     folder = home / "models" / "cnn"
     assert pd.read_csv(folder / "history.csv")["stage"].tolist() == [1, 2, 3]
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
     assert len(config["recipe"]["stages"]) == 3 and config["image_size"] == 40
 
 

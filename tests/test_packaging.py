@@ -127,7 +127,7 @@ def structure() -> str:
 def _is_there(named: str, tracked: list[str]) -> bool:
     if (ROOT / named).exists() or (ROOT / "deepfake_lab" / named).exists():
         return True
-    if "/" not in named:  # a file that lies in several folders, as config.json
+    if "/" not in named:  # a file that lies in several folders, as detector.json
         return named in PARTS or any(Path(file).name == named for file in tracked)
     return bool(_git("check-ignore", named))  # comes into being when the project is used
 

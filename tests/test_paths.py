@@ -25,8 +25,8 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
 def _detector(root: Path, name: str, age: int = 0) -> Path:
     folder = root / "models" / name
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
-    os.utime(folder / "config.json", (10_000 - age, 10_000 - age))
+    (folder / "detector.json").write_text("{}")
+    os.utime(folder / "detector.json", (10_000 - age, 10_000 - age))
     return folder
 
 
@@ -156,10 +156,18 @@ def test_a_run_that_is_being_written_is_no_detector_yet(tmp_path, monkeypatch):
     assert "x1y2" not in str(caught.value)
 
 
+def test_a_detector_of_an_older_version_is_known_by_name_as_any_other(tmp_path):
+    folder = _detector(tmp_path, "mine")
+    (folder / "detector.json").rename(folder / "config.json")
+    assert paths.has_model("mine", tmp_path) and paths.model_folder("mine", tmp_path) == folder
+    with pytest.raises(UserError, match=r"Known detectors: .*mine"):
+        paths.model_folder("other", tmp_path)
+
+
 def test_a_folder_without_config_is_named_as_no_whole_run_folder(tmp_path):
     (tmp_path / "models" / "half").mkdir(parents=True)
     for name in ("half", tmp_path / "models" / "half"):
-        with pytest.raises(UserError, match=r"half is not a whole run folder: config\.json"):
+        with pytest.raises(UserError, match=r"half is not a whole run folder: detector\.json"):
             paths.model_folder(name, tmp_path)
 
 

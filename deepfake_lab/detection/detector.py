@@ -35,7 +35,7 @@ class Detector:
     Attributes:
         name: what it is called in tables.
         folder: its run folder.
-        config: the content of ``config.json``.
+        config: the content of ``detector.json``.
         quantised: what is known of the quantised model, where that one answers; else None.
     """
 

@@ -4,10 +4,11 @@ import hashlib
 import json
 from pathlib import Path
 
+from deepfake_lab import paths
 from deepfake_lab.errors import UserError
 
 #: What a run folder holds; one that lacks a part is refused.
-PARTS = ("config.json", "model.keras", "model.tflite", "history.csv", "predictions.csv",
+PARTS = (paths.DETECTOR_FILE, "model.keras", "model.tflite", "history.csv", "predictions.csv",
          "metrics.json", "README.md")  # fmt: skip
 
 #: What answering can do without: the installed package leaves it out of the shipped detectors.
@@ -35,7 +36,7 @@ def read_checked(file: Path, expected: str) -> bytes:
 
     Args:
         file: in a run folder.
-        expected: its SHA-256 as ``config.json`` says.
+        expected: its SHA-256 as ``detector.json`` says.
 
     Raises:
         UserError: the file is not the one that was written.
@@ -49,8 +50,8 @@ def read_checked(file: Path, expected: str) -> bytes:
     content = file.read_bytes()
     if checksum(content) != expected:
         raise UserError(
-            f"{file} is damaged or was exchanged (its checksum differs from config.json): copy the "
-            "run folder anew or train this detector again."
+            f"{file} is damaged or was exchanged (its checksum is not the recorded one): copy "
+            "the run folder anew or train this detector again."
         )
     return content
 
@@ -65,10 +66,12 @@ def read_run(folder: Path, quantised: bool = False) -> tuple[dict, bytes]:
     Raises:
         UserError: a part is missing or damaged, or there is no quantised model.
     """
-    missing = [part for part in PARTS if not (part == FOR_TRAINING or (folder / part).is_file())]
+    described = paths.detector_file(folder)
+    there = {FOR_TRAINING, paths.DETECTOR_FILE if described.is_file() else ""}
+    missing = [part for part in PARTS if part not in there and not (folder / part).is_file()]
     if missing:
         raise UserError(f"{folder} is not a whole run folder: {', '.join(missing)} missing.")
-    config = _read_config(folder / "config.json")
+    config = _read_config(described)
     if not quantised:
         return config, read_checked(folder / "model.tflite", config["sha256"]["model.tflite"])
     if "quantised" not in config:
@@ -86,7 +89,7 @@ def _read_config(file: Path) -> dict:
         config = json.loads(file.read_text(encoding="utf-8"))
         if "sha256" not in config:
             raise UserError(
-                f"{file.parent} is not a whole run folder: config.json has no checksums (an older "
+                f"{file.parent} is not a whole run folder: {file.name} has no checksums (an older "
                 "version wrote it): train this detector again."
             )
         _ = [config["sha256"][part] for part in HASHED]

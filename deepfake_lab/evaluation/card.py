@@ -45,7 +45,7 @@ def write_card(path: Path, config: dict, metrics: dict) -> None:
 
     Args:
         path: the file to write; the tables that lie beside it are shown.
-        config: as in ``config.json``.
+        config: as in ``detector.json``.
         metrics: as in ``metrics.json``.
 
     Source: M. Mitchell et al., "Model Cards for Model Reporting", 2019, arXiv:1810.03993.
@@ -59,7 +59,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
     """Return the text of the card.
 
     Args:
-        config: as in ``config.json``.
+        config: as in ``detector.json``.
         metrics: as in ``metrics.json``.
         tables: name -> frame, of :data:`TABLES` and ``predictions``; see
             :func:`deepfake_lab.evaluation.record.record`.

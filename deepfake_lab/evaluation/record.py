@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from deepfake_lab import paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.appendix import about, table_records, write_json, write_tables
 from deepfake_lab.evaluation.card import write_card
@@ -30,7 +31,7 @@ def record(folder: str | Path, found: Results, baseline: Results | None = None) 
         UserError: the assessment is of another detector.
     """
     folder = Path(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads(paths.detector_file(folder).read_text(encoding="utf-8"))
     if config["sha256"] != found.detector.config["sha256"]:
         raise UserError(
             f"{folder} holds other weights than the detector that was assessed: assess it again."
@@ -69,8 +70,8 @@ def rewrite_card(folder: str | Path) -> Path:
     """Write the model card of a run folder anew from the files in it, and return its path."""
     folder = Path(folder)
     config, metrics = (
-        json.loads((folder / name).read_text(encoding="utf-8"))
-        for name in ("config.json", "metrics.json")
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in (paths.detector_file(folder), folder / "metrics.json")
     )
     write_card(folder / "README.md", config, metrics)
     return folder / "README.md"

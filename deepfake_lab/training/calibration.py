@@ -83,8 +83,8 @@ def fit_calibration(
 
     Returns:
         ``calibration`` (``temperature``, ``bias``), ``threshold`` and ``uncertain_band``
-        ([low, high] of P(fake)), as ``config.json`` has them; where there are photos enough to show
-        that `max_false_alarms` is kept, also ``false_alarms`` (``at_most``, ``confidence``).
+        ([low, high] of P(fake)), as ``detector.json`` has them; where there are photos enough to
+        show that `max_false_alarms` is kept, also ``false_alarms`` (``at_most``, ``confidence``).
 
     Raises:
         UserError: only one of the labels, or logits that are no numbers.

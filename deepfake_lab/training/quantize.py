@@ -78,7 +78,7 @@ def export_quantised(
     }
     _replace(folder / QUANTISED, content)
     config = before.config | {"quantised": record}
-    _replace(folder / "config.json", (json.dumps(config, indent=2) + "\n").encode())
+    _replace(paths.detector_file(folder), (json.dumps(config, indent=2) + "\n").encode())
     return Detector.load(folder, quantised=True)
 
 

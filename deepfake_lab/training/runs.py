@@ -111,7 +111,7 @@ def save_run(
             work / "predictions.csv", index=False, float_format="%.6g"
         )
         _write_json(work / "metrics.json", metrics)
-        _write_json(work / "config.json", config)
+        _write_json(work / paths.DETECTOR_FILE, config)
         write_card(work / "README.md", config, metrics)
         work.chmod(0o755)  # temporary folders are private
         older = work.with_name(f"{work.name}-older")

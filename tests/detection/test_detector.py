@@ -83,7 +83,7 @@ def test_a_run_folder_that_lacks_a_part_is_refused_by_the_name_of_the_part(copy,
 
 
 def test_a_run_folder_with_a_damaged_config_is_refused(copy):
-    (copy / "config.json").write_text('{"name": ')
+    (copy / "detector.json").write_text('{"name": ')
     with pytest.raises(UserError, match="damaged"):
         Detector.load(copy)
 
@@ -98,24 +98,30 @@ def test_a_model_that_is_not_the_one_that_was_written_is_refused(copy, where):
 
 
 def test_a_run_folder_without_checksums_is_refused_and_the_line_says_what_to_do(copy):
-    config = json.loads((copy / "config.json").read_text())
+    config = json.loads((copy / "detector.json").read_text())
     del config["sha256"]
-    (copy / "config.json").write_text(json.dumps(config))
+    (copy / "detector.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"has no checksums .* train this detector again"):
         Detector.load(copy)
 
 
 @pytest.mark.parametrize("key", ["name", "calibration", "uncertain_band", "data", "threshold"])
 def test_a_config_that_lacks_what_answers_need_is_refused_when_it_is_loaded(copy, key):
-    config = json.loads((copy / "config.json").read_text())
+    config = json.loads((copy / "detector.json").read_text())
     del config[key]
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"config\.json is damaged"):
+    (copy / "detector.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"detector\.json is damaged"):
         Detector.load(copy)
 
 
+def test_a_run_folder_of_an_older_version_answers_as_it_did(copy):
+    logit = Detector.load(copy).predict(FILES[0]).logit
+    (copy / "detector.json").rename(copy / "config.json")
+    assert Detector.load(copy).predict(FILES[0]).logit == logit
+
+
 def test_a_run_folder_holds_the_checksums_of_its_models(run_folder):
-    assert json.loads((run_folder / "config.json").read_text())["sha256"] == checksums(run_folder)
+    assert json.loads((run_folder / "detector.json").read_text())["sha256"] == checksums(run_folder)
 
 
 def test_without_a_quantised_model_the_line_says_how_to_make_one(copy):
@@ -380,7 +386,7 @@ def test_a_detector_says_what_it_learned_from(fake_model):
 
 
 def test_the_config_records_what_an_answer_depends_on(tiny):
-    config = json.loads((tiny.folder / "config.json").read_text())
+    config = json.loads((tiny.folder / "detector.json").read_text())
     low, high = config["uncertain_band"]
     assert 0 <= low <= config["threshold"] <= high <= 1
     assert config["labels"] == {"real": 0, "fake": 1}

@@ -323,7 +323,7 @@ def test_the_card_shows_the_numbers_of_the_tables(recorded):
 
 def test_a_card_says_of_an_unknown_source_that_its_terms_are_not_recorded(recorded):
     config, metrics = (
-        json.loads((recorded / name).read_text()) for name in ("config.json", "metrics.json")
+        json.loads((recorded / name).read_text()) for name in ("detector.json", "metrics.json")
     )
     predictions = pd.DataFrame({"label": ["real"], "source": ["mine"]})
     assert "| real | mine | photo | not described | terms not recorded |" in model_card(

@@ -43,8 +43,8 @@ def test_beyond_the_range_that_was_seen_its_nearest_end_counts():
 def asked(run_folder, tmp_path_factory):
     """The same network, with and without a scale in its config."""
     folder = shutil.copytree(run_folder, tmp_path_factory.mktemp("scaled") / "copy")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps(config | {"sharpness": SCALE}))
+    config = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
+    (folder / "detector.json").write_text(json.dumps(config | {"sharpness": SCALE}))
     return Detector.load(run_folder), Detector.load(folder)
 
 
@@ -76,8 +76,8 @@ def test_the_map_is_on_the_scale_of_the_score(asked, monkeypatch):
 
 def test_a_scale_that_lacks_a_part_is_refused(asked, tmp_path):
     folder = shutil.copytree(asked[1].folder, tmp_path / "copy")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
     del config["sharpness"]["slope"]
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "detector.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="damaged"):
         Detector.load(folder)

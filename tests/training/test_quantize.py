@@ -31,7 +31,7 @@ def test_the_quantised_model_is_smaller_and_nearly_agrees(exported):
 
 
 def test_the_loss_of_auc_is_recorded_with_its_interval_and_said(exported):
-    record = json.loads((exported / "config.json").read_text())["quantised"]
+    record = json.loads((exported / "detector.json").read_text())["quantised"]
     loss = record["auc_loss"]
     assert loss["low"] <= loss["value"] <= loss["high"]
     assert loss["value"] == pytest.approx(record["auc_before"] - record["auc_after"])
@@ -47,7 +47,7 @@ def test_only_who_asks_gets_the_quantised_model(exported):
 
 def test_the_quantised_model_has_a_calibration_of_its_own(exported):
     after = Detector.load(exported, quantised=True)
-    record = json.loads((exported / "config.json").read_text())["quantised"]
+    record = json.loads((exported / "detector.json").read_text())["quantised"]
     assert after.config["calibration"] == record["answers"]["calibration"]
 
 

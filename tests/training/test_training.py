@@ -351,7 +351,7 @@ def test_the_saved_model_carries_no_optimiser(run_folder):
 
 
 def test_a_run_folder_says_how_it_was_made(run_folder, data):
-    config = json.loads((run_folder / "config.json").read_text())
+    config = json.loads((run_folder / "detector.json").read_text())
     assert config["name"] == run_folder.name and config["architecture"] == "cnn"
     assert config["data"]["fingerprint"] == data.fingerprint()
     assert set(config["versions"]) >= {"keras", "tensorflow", "numpy"}
@@ -376,7 +376,7 @@ def test_the_model_card_names_the_test_metrics_and_their_limits(run_folder):
 
 def test_the_model_card_says_what_the_threshold_was_raised_for(run_folder):
     config, metrics = (
-        json.loads((run_folder / name).read_text()) for name in ("config.json", "metrics.json")
+        json.loads((run_folder / name).read_text()) for name in ("detector.json", "metrics.json")
     )
     promise = "90% sure, for each source of real photos by itself, that no more than 10%"
     assert promise not in model_card(config, metrics)
