@@ -8,30 +8,60 @@ from typing import Any
 
 from deepfake_lab import __version__, extras
 from deepfake_lab.errors import UserError
+from deepfake_lab.printing import printable
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0: all went well. 1: some photos could not be read, the others were answered. 2: nothing could
-    be done; one line on standard error says why. 130: interrupted.
+    0: all went well. 1: some photos could not be read, the others were answered; or the reader of
+    standard output went away. 2: nothing could be done; one line on standard error says why.
+    130: interrupted.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name need not fit the terminal's alphabet
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return options.command(options)
+        try:
+            options = _parser().parse_args(arguments)
+            return options.command(options)
+        finally:
+            sys.stdout.flush()  # what cannot be written shows here, not after the last line
     except UserError as error:
-        print(f"deepfake-lab: {error}", file=sys.stderr)
+        _complain(error)
         return 2
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module not in extras.EXTRAS:
             raise
-        print(f"deepfake-lab: {extras.how_to_install(module)}", file=sys.stderr)
+        _complain(extras.how_to_install(module))
+        return 2
+    except BrokenPipeError:  # as in `deepfake-lab predict photos | head`
+        _drop_output()
+        return 1
+    except OSError as error:
+        _drop_output()
+        where = error.filename if error.filename is not None else "the output or a file"
+        _complain(f"{where}: cannot be read or written ({error.strerror or error}).")
         return 2
     except KeyboardInterrupt:
-        print("deepfake-lab: interrupted.", file=sys.stderr)
+        _complain("interrupted.")
         return 130
+
+
+def _complain(what: object) -> None:
+    try:
+        print(f"deepfake-lab: {printable(what)}", file=sys.stderr, flush=True)
+    except OSError:  # nobody is left to be told; the exit status still says it
+        pass
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere: Python writes it once more at its own end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):  # standard output is no file of the system
+        pass
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -156,8 +157,66 @@ def test_an_output_file_holds_the_answers_and_a_second_run_has_nothing_to_do(
     assert re.fullmatch(r".*r\.csv: 3 photos, \d FAKE, \d REAL, 1 failed\.", out[0])
     before = output.read_bytes()
     code, out, err = predict("--out", output, album)
-    assert code == 1 and "damaged" in err[0] and "(3 of them answered before)" in out[0]
+    assert code == 1 and "damaged" in err[0] and "(2 of them answered before)" in out[0]
     assert output.read_bytes() == before
+
+
+def test_a_repaired_photo_loses_its_error_and_a_replaced_one_its_verdict(predict, album, tmp_path):
+    output = tmp_path / "r.csv"
+    assert predict("--out", output, album)[0] == 1
+    (album / "deep" / "c.jpg").write_bytes(FILES[2].read_bytes())
+    (album / "a.jpg").write_bytes(FILES[-1].read_bytes())
+    code, out, err = predict("--out", output, f"{album}/./")
+    assert code == 0 and err == []
+    assert "3 photos (1 of them answered before)" in out[0] and "0 failed" in out[0]
+    fresh = {}
+    for photo in ("a.jpg", "deep/c.jpg"):
+        _, lines, _ = predict("--format", "json", album / photo)
+        (fresh[str(album / photo)],) = json.loads("\n".join(lines[: lines.index("]") + 1]))
+    rows = {row["path"]: row for row in csv.DictReader(output.open(newline=""))}
+    assert len(rows) == 3
+    for path, row in fresh.items():
+        assert float(rows[path]["p_fake"]) == row["p_fake"] and rows[path]["error"] == ""
+
+
+def test_an_error_elsewhere_in_the_file_of_answers_is_not_this_runs(predict, album, tmp_path):
+    output = tmp_path / "r.csv"
+    predict("--out", output, album)
+    code, out, err = predict("--out", output, FILES[0])
+    assert code == 0 and err == [] and "4 photos" in out[0] and "1 failed" in out[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="such names are refused there")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"lat\xe9.jpg", r"lat\xe9.jpg"), (b"new\nline.jpg", r"new\nline.jpg"),
+     (b"esc\x1b[31mred.jpg", r"esc\x1b[31mred.jpg")],
+)  # fmt: skip
+def test_a_name_reaches_the_terminal_harmless(predict, tmp_path, name, shown):
+    for content, ending in ((FILES[0].read_bytes(), b""), (b"no photo", b".jpg")):
+        with open(os.path.join(os.fsencode(tmp_path), name + ending), "wb") as file:
+            file.write(content)
+    code, out, err = predict(tmp_path)
+    assert code == 1 and out[0].startswith(f"{tmp_path}/{shown}: Classification")
+    assert len(err) == 1 and err[0].startswith(f"deepfake-lab: {tmp_path}/{shown}.jpg: ")
+    assert "\x1b" not in "".join(out + err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", ["--help", "predict PHOTO", "predict PHOTO --format csv",
+                                   "predict FOLDER --format json"])  # fmt: skip
+def test_output_that_cannot_be_written_is_one_line(run_folder, words):
+    names = {"PHOTO": str(FILES[0]), "FOLDER": str(FILES[0].parent)}
+    command = [names.get(word, word) for word in words.split()]
+    command += ["--model", str(run_folder)] if "predict" in words else []
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "deepfake_lab", *command],
+            stdout=full, stderr=subprocess.PIPE, text=True,
+            env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        )  # fmt: skip
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and "No space left on device" in line
 
 
 def test_heat_maps_are_written_beside_each_other_under_the_photos_names(predict, album, tmp_path):

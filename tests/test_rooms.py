@@ -10,7 +10,7 @@ LIBRARY = Path(__file__).resolve().parent.parent / "deepfake_lab"
 
 #: Each floor may use the floors before it and its own room.
 ORDER = (
-    ("errors", "extras", "colors", "paths", "litert", "overlap", "progress"),
+    ("errors", "extras", "colors", "paths", "litert", "overlap", "printing", "progress"),
     ("photos",),
     ("data",),
     ("auditing",),

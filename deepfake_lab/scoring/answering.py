@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import csv
 import json
 import os
 import sys
@@ -18,7 +17,15 @@ from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos.listing import Found, find_photos
-from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile
+from deepfake_lab.printing import printable, unicode_name
+from deepfake_lab.scoring.scorefile import (
+    COLUMNS,
+    ScoreFile,
+    Stamp,
+    csv_writer,
+    place,
+    stamp,
+)
 
 Row = dict[str, Any]
 
@@ -37,34 +44,38 @@ def predict(options: argparse.Namespace) -> int:
     if options.explain is not None:
         _make_explain_folder(options.explain, options.photos)
     form = options.format or ("text" if options.out is None else "")
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names on disk need not be Unicode
     try:
         tally = _answer_all(detector, options, form)
         if options.out is not None:
             print(tally.summary(options.out), file=sys.stderr if form else sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:  # as in `deepfake-lab predict photos | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        sys.stdout.flush()  # answers come before what is said of the others
     except KeyboardInterrupt:
         if options.out is not None:
             print("What was answered is kept: the same command goes on.", file=sys.stderr)
         raise
     for reason in tally.failed:
-        print(f"deepfake-lab: {reason}", file=sys.stderr)
-    if len(tally.failed) == tally.total:
+        print(f"deepfake-lab: {printable(reason)}", file=sys.stderr)
+    if tally.failed and not tally.answered:
         return 2
     if form in ("", "text"):
         print(detector.about)
     return 1 if tally.failed else 0
 
 
-def as_row(path: str, answer: Prediction | UserError, detector: Detector) -> Row:
-    """Return an answer, or the reason why there is none, as a row of a table."""
+def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Detector) -> Row:
+    """Return an answer, or the reason why there is none, as a row of a table.
+
+    Args:
+        path: of the photo.
+        seen: what :func:`deepfake_lab.scoring.scorefile.stamp` said before it was read.
+        answer: what came of it.
+        detector: who was asked.
+    """
     failed = isinstance(answer, UserError)
     return {
-        "path": path,
+        "path": unicode_name(path),
+        "bytes": seen[0],
+        "modified": seen[1],
         "verdict": None if failed else answer.verdict,
         "confidence": None if failed else answer.confidence,
         "p_fake": None if failed else answer.p_fake,
@@ -73,32 +84,35 @@ def as_row(path: str, answer: Prediction | UserError, detector: Detector) -> Row
         "model": detector.name,
         "weights": detector.weights,
         "caveats": "" if failed else " ".join(answer.caveats),
-        "error": str(answer) if failed else "",
+        "error": unicode_name(str(answer)) if failed else "",
     }
 
 
 @dataclass
 class _Tally:
-    """What has come out so far."""
+    """What has come out: of this run, or, where there is a file, of all that it holds."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    failed: list[str] = field(default_factory=list)
-    before: int = 0
+    failed: list[str] = field(default_factory=list)  # reasons, of this run only
+    new: int = 0
 
     @property
-    def total(self) -> int:
-        return sum(self.counts.values())
+    def answered(self) -> int:
+        return self.counts["FAKE"] + self.counts["REAL"]
 
     def add(self, row: Row) -> None:
+        self.new += 1
         self.counts[row["verdict"] or ""] += 1
         if row["error"]:
             self.failed.append(row["error"])
 
     def summary(self, file: Path) -> str:
-        earlier = f" ({self.before:,} of them answered before)" if self.before else ""
+        total = self.counts.total()
+        before = total - self.new
+        earlier = f" ({before:,} of them answered before)" if before else ""
         return (
-            f"{file}: {self.total:,} photos{earlier}, {self.counts['FAKE']:,} FAKE, "
-            f"{self.counts['REAL']:,} REAL, {len(self.failed):,} failed."
+            f"{file}: {total:,} photos{earlier}, {self.counts['FAKE']:,} FAKE, "
+            f"{self.counts['REAL']:,} REAL, {self.counts['']:,} failed."
         )
 
 
@@ -107,24 +121,24 @@ class _Printer:
 
     def __init__(self, form: str, lone: bool):
         self._form, self._lone = form, lone
-        self._csv = csv.writer(sys.stdout, lineterminator="\n")
+        self._csv = csv_writer(sys.stdout)
         self._between = "\n"
 
     def __enter__(self) -> "_Printer":
         if self._form == "csv":
-            self._csv.writerow(COLUMNS)
+            self._csv(COLUMNS)
         elif self._form == "json":
             print("[", end="")
         return self
 
     def add(self, row: Row, answer: Prediction | UserError) -> None:
         if self._form == "csv":
-            self._csv.writerow(row.values())
+            self._csv(row.values())
         elif self._form == "json":
             print(self._between + json.dumps(row), end="")
             self._between = ",\n"
         elif self._form == "text" and isinstance(answer, Prediction):  # errors come at the end
-            print(answer if self._lone else f"{row['path']}: {answer}")
+            print(answer if self._lone else f"{printable(row['path'])}: {answer}")
             for caveat in answer.caveats:
                 print(f"  {caveat}")
 
@@ -137,36 +151,37 @@ def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _
     tally = _Tally()
     lone = len(options.photos) == 1 and not os.path.isdir(os.path.expanduser(options.photos[0]))
     with contextlib.ExitStack() as stack:
-        file, done = None, frozenset()
+        file = None
         if options.out is not None:
             file = ScoreFile(options.out, detector.name, detector.weights)
             stack.callback(file.close)
-            tally.counts.update(file.counts)
-            tally.failed.extend(file.failed)
-            tally.before, done = len(file.done), file.done
+
+        def left() -> Iterator[Found]:
+            return (one for one in find_photos(options.photos) if not (file and file.has(one.path)))
+
         printer = stack.enter_context(_Printer(form, lone))
-        found = (one for one in find_photos(options.photos) if one.path not in done)
-        answers = _answers(detector, found, options.explain, lone)
+        answers = _answers(detector, left(), options.explain, lone)
         if not lone and sys.stderr.isatty() and not (form and sys.stdout.isatty()):
             from deepfake_lab.progress import progress
 
-            left = sum(1 for one in find_photos(options.photos) if one.path not in done)
-            answers = progress(answers, detector.name, left)
-        for one, answer in answers:
-            row = as_row(one.path, answer, detector)
+            answers = progress(answers, detector.name, sum(1 for _ in left()))
+        for one, seen, answer in answers:
+            row = as_row(one.path, seen, answer, detector)
             tally.add(row)
             if file:
-                file.add(row)
+                file.add(row | {"path": place(one.path)})
             printer.add(row, answer)
         if file:
             file.finish()
+            tally.counts = file.counts
     return tally
 
 
 def _answers(
     detector: Detector, photos: Iterable[Found], explain: Path | None, lone: bool
-) -> Iterator[tuple[Found, Prediction | UserError]]:
-    def answer(group: list[Found]) -> list[tuple[Found, Prediction | UserError]]:
+) -> Iterator[tuple[Found, Stamp, Prediction | UserError]]:
+    def answer(group: list[Found]) -> list[tuple[Found, Stamp, Prediction | UserError]]:
+        seen = [stamp(one.path) for one in group]
         answers = detector.judge(
             [one.path for one in group], alone=lone, preview=explain is not None
         )
@@ -174,8 +189,8 @@ def _answers(
             if explain is not None and isinstance(given, Prediction):
                 _draw(given, explain / f"{one.name}.jpg")
         return [
-            (one, UserError(one.error) if one.error else given)
-            for one, given in zip(group, answers)
+            (one, mark, UserError(one.error) if one.error else given)
+            for one, mark, given in zip(group, seen, answers)
         ]
 
     return iter(answer(list(photos))) if lone else overlapped(answer, photos)

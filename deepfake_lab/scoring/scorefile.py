@@ -3,28 +3,74 @@
 Answers are appended to ``<file>.part``, one JSON line each, as they come: what was answered once
 stays answered, even if the process is killed. At the end ``<file>`` is written from it, whole, in
 pieces of constant size.
+
+A photo is known by where it lies, its size and the time of its last change. One that was replaced
+or could not be read is asked about again, and its new row takes the place of the old one, at the
+end of the file. Of several rows with one path, in file and journal, the last one counts.
 """
 
 import csv
 import json
 import os
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.printing import unicode_name
 
-#: Columns of the file, with their types.
+#: Columns of the file, with their types: the photo (``path`` as :func:`place` has it, ``bytes`` and
+#: ``modified`` as :func:`stamp` has them; both missing where there is no file), the answer, and
+#: ``error`` where there is none.
 COLUMNS: dict[str, type] = {
-    "path": str, "verdict": str, "confidence": float, "p_fake": float, "uncertain": bool,
-    "face_found": bool, "model": str, "weights": str, "caveats": str, "error": str,
+    "path": str, "bytes": int, "modified": str, "verdict": str, "confidence": float,
+    "p_fake": float, "uncertain": bool, "face_found": bool, "model": str, "weights": str,
+    "caveats": str, "error": str,
 }  # fmt: skip
 
 #: Rows of a Parquet file that are held and written together.
 PIECE = 10_000
 
 Row = dict[str, Any]
+
+
+Stamp = tuple[int, str] | tuple[None, None]
+
+
+def place(photo: str | os.PathLike) -> str:
+    r"""Return where a photo lies: the real path of its folder, and its own name.
+
+    The same however the folder is named (``./in``, ``in``, a link to it). A name that is not UTF-8
+    comes back with its bytes as ``\xe9``: tables must be UTF-8.
+    """
+    folder, name = os.path.split(os.path.expanduser(photo))
+    return unicode_name(os.path.join(_real(os.path.abspath(folder)), name))
+
+
+def stamp(photo: str | os.PathLike) -> Stamp:
+    """Return a file's size in bytes and the time of its last change (UTC, nanoseconds).
+
+    Ask before it is read: a file that is replaced meanwhile is then seen as replaced later.
+    """
+    try:
+        found = os.stat(os.path.expanduser(photo))
+    except (OSError, ValueError):  # it is not there, which is what its answer will say
+        return None, None
+    seconds, nanoseconds = divmod(found.st_mtime_ns, 10**9)
+    try:
+        day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    except (OSError, OverflowError, ValueError):  # a year that no calendar here reaches
+        day = str(seconds)
+    return found.st_size, f"{day}.{nanoseconds:09d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 class ScoreFile:
@@ -37,9 +83,8 @@ class ScoreFile:
         weights: see :attr:`deepfake_lab.detection.detector.Detector.weights`.
 
     Attributes:
-        done: paths that have an answer, or an error, from an earlier run.
-        failed: the errors of these.
-        counts: how many of these have which verdict; "" for errors.
+        counts: how many photos have which verdict, those of earlier runs among them; "" for those
+            that could not be read.
 
     Raises:
         UserError: an ending that is not known, a folder that is not there, a file of another
@@ -52,14 +97,16 @@ class ScoreFile:
         self._part = file.with_name(f"{file.name}.part")
         if file.suffix.lower() not in (".csv", ".parquet"):
             raise UserError(f"--out {file}: the name must end in .csv or .parquet.")
+        if file.is_dir():
+            raise UserError(f"--out {file}: this is a folder; name a file.")
         if file.suffix.lower() == ".parquet":
             _parquet()
         if not file.parent.is_dir():
             raise UserError(f"--out {file}: there is no folder {file.parent}; make it first.")
-        self.done: set[str] = set()
-        self.failed: list[str] = []
-        self.counts: dict[str, int] = {"FAKE": 0, "REAL": 0, "": 0}
-        self._new = False
+        self.counts: Counter[str] = Counter()
+        self._known: dict[str, tuple[int, str]] = {}  # path -> hash of its stamp, verdict
+        self._again: set[str] = set()  # paths with more than one row
+        self._new = False  # whether the journal holds a row
         try:
             self._journal = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -68,18 +115,28 @@ class ScoreFile:
             self._lock()
             os.ftruncate(self._journal, self._whole_length())
             for row in self._finished_rows():
+                self._check(row)
                 self._remember(row)
-            first = next(self._journal_rows(), None)
-            if first is not None and first["path"] in self.done:
-                os.ftruncate(self._journal, 0)  # the last run was killed right after it finished
             for row in self._journal_rows():
+                self._check(row)
                 self._remember(row)
+                self._new = True
         except BaseException:
             self.close()
             raise
 
+    def has(self, photo: str | os.PathLike) -> bool:
+        """Return whether a photo was answered as it is now; errors do not count as answers."""
+        known = self._known.get(place(photo))
+        return known is not None and bool(known[1]) and known[0] == hash(stamp(photo))
+
     def add(self, row: Row) -> None:
-        """Append one answer; it is on file when this returns."""
+        """Append one answer; it is on file when this returns.
+
+        Args:
+            row: a value for each of :data:`COLUMNS`; `path` from :func:`place`, `bytes` and
+                `modified` from :func:`stamp`.
+        """
         line = (json.dumps([row[column] for column in COLUMNS]) + "\n").encode("ascii")
         try:
             written = os.write(self._journal, line)
@@ -87,20 +144,21 @@ class ScoreFile:
             raise UserError(f"{self._part}: cannot be written ({error.strerror}).") from error
         if written != len(line):
             raise UserError(f"{self._part}: the disk is full.")
+        self._remember(row)
         self._new = True
 
     def finish(self) -> None:
         """Write the file itself, whole or not at all, and remove what was needed until then."""
         if self._new or not self.file.exists():
-            rows = chain(self._finished_rows(), self._journal_rows())
             fresh = self.file.with_name(f".{self.file.name}.new")
             try:
                 write = _write_csv if self.file.suffix.lower() == ".csv" else _write_parquet
-                write(fresh, rows)
+                write(fresh, self._last_rows())
                 os.replace(fresh, self.file)
             except OSError as error:
                 fresh.unlink(missing_ok=True)
-                raise UserError(f"{self.file}: cannot be written ({error.strerror}).") from error
+                reason = error.strerror or " ".join(str(error).split())
+                raise UserError(f"{self.file}: cannot be written ({reason}).") from error
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -126,16 +184,32 @@ class ScoreFile:
         with self._part.open("rb") as stream:
             return sum(len(line) for line in stream if line.endswith(b"\n"))
 
-    def _remember(self, row: Row) -> None:
+    def _check(self, row: Row) -> None:
         if (row["model"], row["weights"]) != (self._model, self._weights):
             raise UserError(
                 f"{self.file} holds answers of the detector '{row['model']}' ({row['weights']}), "
                 f"not of '{self._model}' ({self._weights}): choose another --out or remove it."
             )
-        self.done.add(row["path"])
-        self.counts[row["verdict"] or ""] += 1
-        if row["error"]:
-            self.failed.append(row["error"])
+
+    def _remember(self, row: Row) -> None:
+        path, verdict = row["path"], row["verdict"] or ""
+        if path in self._known:
+            self._again.add(path)
+            self.counts[self._known[path][1]] -= 1
+        self._known[path] = hash((row["bytes"], row["modified"])), verdict
+        self.counts[verdict] += 1
+
+    def _last_rows(self) -> Iterator[Row]:
+        """Yield one row a path, the last one, in order."""
+        left: Counter[str] = Counter()
+        if self._again:
+            rows = chain(self._finished_rows(), self._journal_rows())
+            left.update(row["path"] for row in rows if row["path"] in self._again)
+        for row in chain(self._finished_rows(), self._journal_rows()):
+            if row["path"] in self._again:
+                left[row["path"]] -= 1
+            if not left.get(row["path"]):  # else a later one follows
+                yield row
 
     def _journal_rows(self) -> Iterator[Row]:
         with self._part.open("rb") as stream:
@@ -151,14 +225,31 @@ class ScoreFile:
         read = _read_csv if self.file.suffix.lower() == ".csv" else _read_parquet
         try:
             yield from read(self.file)
-        except (ValueError, LookupError, OSError) as error:
+        except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
             raise UserError(
-                f"{self.file} exists and is no file of answers: choose another --out."
+                f"{self.file} exists and is no file of answers as this version writes them: choose "
+                "another --out."
             ) from error
 
 
+def csv_writer(stream: TextIO) -> Callable[[Iterable[Any]], object]:
+    """Return what writes a row of values as a line of CSV that ends with a line feed.
+
+    Python's own leaves a carriage return inside a value unquoted, which then reads as an end.
+    """
+    plain = csv.writer(stream, lineterminator="\n")
+    quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def write(values: Iterable[Any]) -> None:
+        values = list(values)
+        returns = any(isinstance(value, str) and "\r" in value for value in values)
+        (quoted if returns else plain).writerow(values)
+
+    return write
+
+
 def _read_csv(file: Path) -> Iterator[Row]:
-    with file.open(newline="", encoding="utf-8", errors="surrogateescape") as stream:
+    with file.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
         if reader.fieldnames != list(COLUMNS):
             raise ValueError("other columns")
@@ -169,16 +260,17 @@ def _read_csv(file: Path) -> Iterator[Row]:
 def _typed(text: str, kind: type) -> Any:
     if kind is bool:
         return text == "True"
-    if kind is float:
-        return float(text) if text else None
+    if kind in (float, int):
+        return kind(text) if text else None
     return text
 
 
-def _write_csv(file: Path, rows: Iterator[Row]) -> None:
-    with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(row.values() for row in rows)
+def _write_csv(file: Path, rows: Iterable[Row]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        write = csv_writer(stream)
+        write(COLUMNS)
+        for row in rows:
+            write([row[column] for column in COLUMNS])
 
 
 def _read_parquet(file: Path) -> Iterator[Row]:
@@ -192,17 +284,11 @@ def _read_parquet(file: Path) -> Iterator[Row]:
 
 def _write_parquet(file: Path, rows: Iterator[Row]) -> None:
     arrow, parquet = _parquet()
-    types = {str: arrow.string(), float: arrow.float64(), bool: arrow.bool_()}
+    types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     schema = arrow.schema([(column, types[kind]) for column, kind in COLUMNS.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         while piece := list(islice(rows, PIECE)):
-            for row in piece:  # names on disk need not be Unicode, texts in Parquet must be
-                row |= {column: _unicode(row[column]) for column in ("path", "error")}
             writer.write_table(arrow.Table.from_pylist(piece, schema))
-
-
-def _unicode(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _parquet() -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ from deepfake_lab.photos import images
 from deepfake_lab.photos.faces import _distinct
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.listing import find_photos
-from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile
+from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile, place, stamp
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 
@@ -169,10 +169,27 @@ def test_an_empty_folder_is_named(tmp_path):
 # --- files of answers ---
 
 
-def _row(path: str, error: str = "") -> dict:
+@pytest.fixture
+def photo(tmp_path):
+    """Make a file that stands for a photo: its name -> its path."""
+    (tmp_path / "in").mkdir()
+
+    def make(name: str | bytes, content: bytes = b"photo") -> str:
+        path = os.path.join(os.fsencode(tmp_path / "in"), os.fsencode(name))
+        with open(path, "wb") as file:
+            file.write(content)
+        return os.fsdecode(path)
+
+    return make
+
+
+def _row(photo: str, error: str = "", p_fake: float = 0.75) -> dict:
+    size, modified = stamp(photo)
+    verdict = "FAKE" if p_fake > 0.5 else "REAL"
     return {
-        "path": path, "verdict": None if error else "FAKE", "confidence": None if error else 0.75,
-        "p_fake": None if error else 0.75, "uncertain": False, "face_found": not error,
+        "path": place(photo), "bytes": size, "modified": modified,
+        "verdict": None if error else verdict, "confidence": None if error else 0.75,
+        "p_fake": None if error else p_fake, "uncertain": False, "face_found": not error,
         "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "error": error,
     }  # fmt: skip
 
@@ -184,14 +201,27 @@ def _endings() -> list:
     return [".csv", pytest.param(".parquet", marks=missing)]
 
 
-def _written(file: Path, *rows: dict, finish: bool = True) -> ScoreFile:
+@pytest.fixture(params=_endings())
+def output(request, tmp_path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / f"r{request.param}"
+
+
+def _written(file: Path, *rows: dict, finish: bool = True) -> None:
     scores = ScoreFile(file, "m", "w")
     for row in rows:
         scores.add(row)
     if finish:
         scores.finish()
     scores.close()
-    return scores
+
+
+def _has(file: Path, *photos: str) -> list[bool]:
+    scores = ScoreFile(file, "m", "w")
+    try:
+        return [scores.has(photo) for photo in photos]
+    finally:
+        scores.close()
 
 
 def _read(file: Path) -> list[dict]:
@@ -202,65 +232,122 @@ def _read(file: Path) -> list[dict]:
     return table.to_dict("records")
 
 
-@pytest.mark.parametrize("ending", _endings())
-def test_a_finished_file_holds_every_row_and_nothing_lies_beside_it(tmp_path, ending):
-    file = tmp_path / f"r{ending}"
-    _written(file, _row("a"), _row("b", "why"))
-    first, second = _read(file)
-    assert (first["path"], first["verdict"], first["p_fake"]) == ("a", "FAKE", 0.75)
+def _names_in(file: Path) -> list[str]:
+    return [row["path"].rpartition(os.sep)[2] for row in _read(file)]
+
+
+def test_a_finished_file_holds_every_row_and_nothing_lies_beside_it(output, photo):
+    _written(output, _row(photo("a")), _row(photo("b"), "why"))
+    first, second = _read(output)
+    assert (first["verdict"], first["p_fake"], first["bytes"]) == ("FAKE", 0.75, 5)
     assert first["caveats"] == 'a, "b"\nc' and first["face_found"]
     assert second["error"] == "why" and second["p_fake"] != second["p_fake"]  # missing
-    assert os.listdir(tmp_path) == [file.name]
+    assert os.listdir(output.parent) == [output.name]
 
 
-@pytest.mark.parametrize("ending", _endings())
-def test_an_interrupted_file_is_gone_on_with(tmp_path, ending):
-    file = tmp_path / f"r{ending}"
-    _written(file, _row("a"), _row("b", "why"), finish=False)
-    assert not file.exists()
-    again = ScoreFile(file, "m", "w")
-    assert again.done == {"a", "b"} and again.failed == ["why"]
-    assert again.counts == {"FAKE": 1, "REAL": 0, "": 1}
-    again.add(_row("c"))
+def test_an_interrupted_file_is_gone_on_with_and_errors_are_tried_again(output, photo):
+    a, b, c = map(photo, "abc")
+    _written(output, _row(a), _row(b, "why"), finish=False)
+    assert not output.exists()
+    again = ScoreFile(output, "m", "w")
+    assert [again.has(a), again.has(b), again.has(c)] == [True, False, False]
+    assert again.counts == {"FAKE": 1, "": 1}
+    again.add(_row(c))
+    again.add(_row(b))
+    assert again.counts == {"FAKE": 3, "": 0}
     again.finish()
     again.close()
-    assert [row["path"] for row in _read(file)] == ["a", "b", "c"]
+    assert _names_in(output) == ["a", "c", "b"] and not any(map(_is_text, _read(output)))
 
 
-@pytest.mark.parametrize("ending", _endings())
-def test_a_finished_file_grows_by_what_is_new(tmp_path, ending):
-    file = tmp_path / f"r{ending}"
-    _written(file, _row("a"))
-    assert _written(file, _row("b")).done == {"a"}
-    assert [row["path"] for row in _read(file)] == ["a", "b"]
+def _is_text(row: dict) -> bool:
+    return isinstance(row["error"], str) and row["error"] != ""
 
 
-def test_a_line_that_a_kill_has_cut_is_dropped(tmp_path):
+def test_a_finished_file_grows_by_what_is_new(output, photo):
+    a, b = map(photo, "ab")
+    _written(output, _row(a))
+    assert _has(output, a, b) == [True, False]
+    _written(output, _row(b))
+    assert _names_in(output) == ["a", "b"]
+
+
+@pytest.mark.parametrize("content", [b"other, longer", b"other"], ids=["size", "time"])
+def test_a_photo_replaced_under_the_same_name_is_asked_about_again(output, photo, content):
+    a, b = map(photo, "ab")
+    _written(output, _row(a), _row(b))
+    os.utime(photo("a", content), (1, 1))
+    assert _has(output, a, b) == [False, True]
+    _written(output, _row(a, p_fake=0.25))
+    assert [(row["verdict"], row["p_fake"]) for row in _read(output)] == [
+        ("FAKE", 0.75), ("REAL", 0.25)
+    ]  # fmt: skip
+    assert _has(output, a) == [True]
+
+
+def test_a_photo_that_is_gone_keeps_its_answer_on_file(output, photo):
+    a, b = map(photo, "ab")
+    _written(output, _row(a))
+    os.unlink(a)
+    _written(output, _row(b))
+    assert _names_in(output) == ["a", "b"]
+
+
+def test_however_a_folder_is_named_a_photo_is_the_same(output, photo, tmp_path, monkeypatch):
+    a = photo("a")
+    _written(output, _row(a))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to("in")
+    for named in ("in/a", "./in/a", "in/../in/a", str(tmp_path / "link" / "a"), "link/a"):
+        assert _has(output, named) == [True], named
+
+
+def test_two_names_of_one_file_are_two_photos(output, photo, tmp_path):
+    a = photo("a")
+    (tmp_path / "in" / "b").symlink_to("a")
+    _written(output, _row(a))
+    assert _has(output, str(tmp_path / "in" / "b")) == [False]
+
+
+def test_a_line_that_a_kill_has_cut_is_dropped(tmp_path, photo):
     file = tmp_path / "r.csv"
-    _written(file, _row("a"), finish=False)
+    a, b = map(photo, "ab")
+    _written(file, _row(a), finish=False)
     with (tmp_path / "r.csv.part").open("a") as part:
         part.write('["b", "FA')
-    assert _written(file, _row("b")).done == {"a"}
-    assert [row["path"] for row in _read(file)] == ["a", "b"]
+    assert _has(file, a, b) == [True, False]
+    _written(file, _row(b))
+    assert _names_in(file) == ["a", "b"]
 
 
-def test_a_kill_right_after_the_end_leaves_no_row_twice(tmp_path):
+def test_a_kill_right_after_the_end_leaves_no_row_twice(tmp_path, photo):
     file = tmp_path / "r.csv"
-    _written(file, _row("a"), _row("b"), finish=False)
+    a, b, c = map(photo, "abc")
+    _written(file, _row(a), _row(b), finish=False)
     part = (tmp_path / "r.csv.part").read_bytes()
     _written(file)
     (tmp_path / "r.csv.part").write_bytes(part)
-    assert _written(file, _row("c")).done == {"a", "b"}
-    assert [row["path"] for row in _read(file)] == ["a", "b", "c"]
+    assert _has(file, a, b) == [True, True]
+    _written(file, _row(c))
+    assert _names_in(file) == ["a", "b", "c"]
 
 
-def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path):
+def test_what_was_answered_before_a_kill_gets_into_a_file_that_was_there(tmp_path, photo):
     file = tmp_path / "r.csv"
-    _written(file, _row("a"))
+    a, b = map(photo, "ab")
+    _written(file, _row(a))
+    _written(file, _row(b), finish=False)
+    _written(file)  # nothing is left to be answered
+    assert _names_in(file) == ["a", "b"]
+
+
+def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path, photo):
+    file = tmp_path / "out.csv"
+    _written(file, _row(photo("a")))
     before = file.read_bytes()
     with pytest.raises(UserError, match=r"holds answers of the detector 'm' \(w\), not of 'm' \(x"):
         ScoreFile(file, "m", "x")
-    assert file.read_bytes() == before and os.listdir(tmp_path) == ["r.csv"]
+    assert file.read_bytes() == before and sorted(os.listdir(tmp_path)) == ["in", "out.csv"]
 
 
 @pytest.mark.parametrize(
@@ -268,15 +355,26 @@ def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path):
     [
         ("r.txt", None, "must end in .csv or .parquet"),
         ("nowhere/r.csv", None, "make it first"),
-        ("r.csv", "name,phone\nx,1\n", "is no file of answers"),
+        ("r.csv", b"name,phone\nx,1\n", "is no file of answers"),
+        ("r.csv", b"", "is no file of answers"),
+        ("r.csv", b"\xff\xfe\x00", "is no file of answers"),
+        ("r.csv", ",".join(COLUMNS).encode() + b"\na,b,c\n", "is no file of answers"),
+        ("r.parquet", b"PAR1", "is no file of answers"),
     ],
 )
 def test_an_output_that_cannot_be_is_refused(tmp_path, name, content, reason):
     file = tmp_path / name
-    if content:
-        file.write_text(content)
+    if content is not None:
+        file.write_bytes(content)
     with pytest.raises(UserError, match=reason):
         ScoreFile(file, "m", "w")
+    assert content is None or file.read_bytes() == content
+
+
+def test_a_folder_is_no_output(tmp_path):
+    (tmp_path / "r.csv").mkdir()
+    with pytest.raises(UserError, match="this is a folder"):
+        ScoreFile(tmp_path / "r.csv", "m", "w")
 
 
 def test_a_damaged_journal_is_named(tmp_path):
@@ -300,10 +398,39 @@ def test_without_pyarrow_a_parquet_file_is_refused_in_one_line(tmp_path, monkeyp
     assert os.listdir(tmp_path) == []
 
 
-def test_a_name_that_is_no_unicode_survives_in_a_csv_file(tmp_path):
-    path = os.fsdecode(b"a\xff.jpg")
-    _written(tmp_path / "r.csv", _row(path))
-    assert ScoreFile(tmp_path / "r.csv", "m", "w").done == {path}
+@pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode there")
+@pytest.mark.parametrize(
+    "name", [b"lat\xe9.jpg", b"\xff\xfe.jpg", b"new\nline.jpg", b"cr\r.jpg", b'q"uote,.jpg',
+             "é 漢.jpg".encode(), b"esc\x1b[31m.jpg", b" NA"],
+)  # fmt: skip
+def test_any_name_is_written_as_utf8_and_known_again(output, photo, name):
+    path = photo(name)
+    for _ in range(2):
+        if not _has(output, path)[0]:
+            _written(output, _row(path))
+    (row,) = _read(output)
+    assert row["path"].encode().decode("utf-8") == place(path)
+    assert row["path"].startswith(os.path.dirname(path))
+
+
+def test_a_full_disk_is_one_line(tmp_path, photo, monkeypatch):
+    scores = ScoreFile(tmp_path / "r.csv", "m", "w")
+    row = _row(photo("a"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        with pytest.raises(UserError, match=r"r\.csv\.part: cannot be written \(No space left"):
+            scores.add(row)
+    scores.add(row)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(UserError, match=r"r\.csv: cannot be written \(No space left"):
+            scores.finish()
+    scores.close()
+    assert (tmp_path / "r.csv.part").exists() and not (tmp_path / ".r.csv.new").exists()
 
 
 # --- the whole of it ---
