@@ -5,6 +5,7 @@ Answers come from LiteRT: TensorFlow and Keras are never imported here.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,31 @@ from deepfake_lab.litert import Graph, cores
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos import images
 from deepfake_lab.photos.framing import frame_center
-from deepfake_lab.photos.images import FramedFace, ImageSource
+from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
 from deepfake_lab.photos.listing import find_photos
+from deepfake_lab.photos.provenance import Evidence
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is kept of a photo: not its pixels, of which a group of photos has too many.
+
+    Attributes:
+        framed: what is judged.
+        size: width and height of the photo.
+        preview: a copy to show, or None.
+        evidence, jpeg_quality: see :class:`deepfake_lab.photos.images.Photo`.
+    """
+
+    framed: FramedFace
+    size: tuple[int, int]
+    preview: np.ndarray | None
+    evidence: tuple[Evidence, ...]
+    jpeg_quality: int | None
 
 
 class Detector:
@@ -133,12 +153,13 @@ class Detector:
         scaled = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
         return 1 / (1 + np.exp(-np.clip(scaled, -80, 80)))
 
-    def predict(self, photo: ImageSource, name: str = "") -> "Prediction | pd.DataFrame":
+    def predict(self, photo: ImageSource | Photo, name: str = "") -> "Prediction | pd.DataFrame":
         """Answer about one photo, or about a folder of them.
 
         Args:
-            photo: a path, bytes, an open binary file, a Pillow image or a uint8 array. The path of
-                a folder is handed to :meth:`predict_many`, which returns a frame.
+            photo: a path, bytes, an open binary file, a Pillow image, a uint8 array, or what
+                :func:`deepfake_lab.photos.images.read_photo` returns. The path of a folder is
+                handed to :meth:`predict_many`, which returns a frame.
             name: what to call the photo; by default the file's name.
 
         Raises:
@@ -164,8 +185,9 @@ class Detector:
 
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
-            and ``p_fake, verdict, confidence, uncertain, face_found, model, error``. A photo that
-            cannot be read keeps its row: the reason stands in ``error`` and p_fake is missing.
+            and ``p_fake, verdict, confidence, uncertain, face_found, model, error``; of a folder
+            or paths also the texts ``caveats`` and ``evidence``. A photo that cannot be read keeps
+            its row: the reason stands in ``error`` and p_fake is missing.
 
         Raises:
             UserError: a folder that is not there or holds no images.
@@ -176,18 +198,22 @@ class Detector:
         from deepfake_lab.progress import progress
 
         manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
-        logits, faces, errors = [], [], []
+        logits, faces, errors, told = [], [], [], []
         answers = self.stream(manifest["path"], change)
         for answer in progress(answers, f"{self.name}, photos", len(manifest)):
             failed = isinstance(answer, UserError)
             logits.append(np.nan if failed else answer.logit)
             faces.append(not failed and answer.face_found)
             errors.append(str(answer) if failed else "")
-        return self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
+            told.append({"caveats": "", "evidence": ""} if failed else answer.texts)
+        frame = self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
+        if manifest is not photos:  # who brings a frame measures, and reads no words
+            frame[["caveats", "evidence"]] = pd.DataFrame(told, index=frame.index)
+        return frame
 
     def stream(
         self,
-        photos: Iterable[ImageSource],
+        photos: Iterable[ImageSource | Photo],
         change: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> Iterator[Prediction | UserError]:
         """Answer about any number of photos in constant memory, on all cores, in their order.
@@ -203,7 +229,7 @@ class Detector:
 
     def judge(
         self,
-        photos: Sequence[ImageSource],
+        photos: Sequence[ImageSource | Photo],
         names: Sequence[str] = (),
         *,
         change: Callable[[np.ndarray], np.ndarray] | None = None,
@@ -224,13 +250,13 @@ class Detector:
         """
         seen = [self._look(photo, change, preview) for photo in photos]
         good = [one for one in seen if not isinstance(one, UserError)]
-        outputs = [self._run(framed.pixels, alone) for framed, _, _ in good]
+        outputs = [self._run(one.framed.pixels, alone) for one in good]
         logits = [output["logit"].item() for output in outputs]
         scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
         names = names or [""] * len(photos)
         return [
             one if isinstance(one, UserError)
-            else self._prediction(name or _name(photo), *one, *next(scored))
+            else self._prediction(name or _name(photo), one, *next(scored))
             for photo, name, one in zip(photos, names, seen)
         ]  # fmt: skip
 
@@ -260,44 +286,52 @@ class Detector:
 
     def _look(
         self,
-        photo: ImageSource,
+        photo: ImageSource | Photo,
         change: Callable[[np.ndarray], np.ndarray] | None,
         preview: bool,
-    ) -> tuple[FramedFace, tuple[int, int], np.ndarray | None] | UserError:
-        """Return what is judged, the photo's width and height, and the photo to show."""
+    ) -> "_Seen | UserError":
         try:
-            pixels = images.read_image(photo)  # (H, W, 3) uint8
+            photo = images.read_photo(photo)
+            pixels = photo.pixels
             pixels = pixels if change is None else images.read_image(change(pixels))
         except UserError as error:
             return error
         framed = frame_center(pixels, self.image_size, self.config["framing"])
-        return framed, pixels.shape[1::-1], small_copy(pixels) if preview else None
+        shown = small_copy(pixels) if preview else None
+        return _Seen(framed, pixels.shape[1::-1], shown, photo.evidence, photo.jpeg_quality)
 
     def _run_all(self, group: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         return [self._run(picture, alone=False) for picture in group]
 
     def _run(self, picture: np.ndarray, alone: bool = True) -> dict[str, np.ndarray]:
-        """Return logit and activation map of one picture, on the scale of photos as sharp."""
+        """Return logit and activation map of one picture, on the scale of photos as sharp.
+
+        Where that scale is known, the picture's sharpness stands beside them.
+        """
         outputs = self._graph.run(picture, alone)
         scale = self.config.get("sharpness")
         if scale is None:
             return outputs
         sharpness = measure_sharpness(picture)
-        return {name: scaled(output, sharpness, scale) for name, output in outputs.items()}
+        outputs = {name: scaled(output, sharpness, scale) for name, output in outputs.items()}
+        return {**outputs, "sharpness": np.array(sharpness)}
 
     def _prediction(
-        self, name: str, framed: FramedFace, photo_size: tuple[int, int],
-        preview: np.ndarray | None, output: dict[str, np.ndarray], logit: float, p_fake: float,
+        self, name: str, seen: "_Seen",
+        output: dict[str, np.ndarray], logit: float, p_fake: float,
     ) -> Prediction:  # fmt: skip
         verdict, confidence, uncertain = self._verdict(p_fake)
+        sharpness = output["sharpness"].item() if "sharpness" in output else None
+        against = caveats(seen.framed, p_fake, uncertain, self.config, sharpness, seen.jpeg_quality)
         return Prediction(
-            name, p_fake, verdict, confidence, uncertain, framed, self.name,
-            caveats=tuple(caveats(framed, p_fake, uncertain, self.config)),
+            name, p_fake, verdict, confidence, uncertain, seen.framed, self.name,
+            caveats=tuple(against),
+            evidence=seen.evidence,
             logit=logit,
             activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
             detector=self,
-            photo_size=photo_size,
-            preview=preview,
+            photo_size=seen.size,
+            preview=seen.preview,
         )  # fmt: skip
 
     def _verdict(self, p_fake: float) -> tuple[str, float, bool]:

@@ -60,7 +60,7 @@ def explain_picture(prediction: Judgement) -> Image.Image:
     """Return photo and heat map side by side, with the verdict below, as one picture."""
     left, right = draw_photo(prediction), _heat(prediction)
     width = max(left.width + 8 + right.width, 560)
-    said = (str(prediction), *prediction.caveats, LEGEND)
+    said = (str(prediction), *prediction.caveats, *map(str, prediction.evidence), LEGEND)
     lines = [line for sentence in said for line in textwrap.wrap(sentence, width // 7)]
     sheet = Image.new("RGB", (width, SHOWN + 12 + 18 * len(lines)), "white")
     sheet.paste(left, (0, 0))
@@ -74,7 +74,8 @@ def explain_picture(prediction: Judgement) -> Image.Image:
 def prediction_html(prediction: Judgement) -> str:
     """Return an answer as HTML that needs nothing else: for a notebook's output."""
     color = "#{:02x}{:02x}{:02x}".format(*(FAKE_COLOR, REAL_COLOR)[prediction.verdict == "REAL"])
-    caveats = "".join(f"<li>{escape(caveat)}</li>" for caveat in prediction.caveats)
+    remarks = (*prediction.caveats, *map(str, prediction.evidence))
+    listed = "".join(f"<li>{escape(remark)}</li>" for remark in remarks)
     name = escape(prediction.name)
     about = escape(prediction.detector.about) if prediction.detector else ""
     pictures = "".join(
@@ -91,7 +92,7 @@ def prediction_html(prediction: Judgement) -> str:
         f"{escape(str(prediction))}</strong>{unsure}</p>"
         f'<p style="margin:4px 0">P(fake) = {prediction.p_fake:.4f}, detector '
         f"'{escape(prediction.model)}'. {LEGEND}</p>"
-        f'<ul style="margin:4px 0">{caveats}</ul><p style="margin:4px 0">{about}</p></div>'
+        f'<ul style="margin:4px 0">{listed}</ul><p style="margin:4px 0">{about}</p></div>'
     )
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from deepfake_lab.extras import require
 from deepfake_lab.photos.images import FramedFace
+from deepfake_lab.photos.provenance import Evidence
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
@@ -16,6 +17,9 @@ if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
 #: What a manifest gets added; see ``Detector.predict_many``.
 ANSWER_COLUMNS = ["p_fake", "verdict", "confidence", "uncertain", "face_found", "model", "error"]
 
+
+#: A JPEG saved with less than this quality has lost much of what gives a fake away.
+POOR_QUALITY = 50
 
 #: Longest side, in pixels, of the photo that an answer keeps to show: less than twice this.
 PREVIEW_SIDE = 480
@@ -47,6 +51,7 @@ class Judgement:
         framed: the square that was judged, and the face in it.
         model: name of the detector.
         caveats: what speaks against relying on this answer, one sentence each.
+        evidence: what the photo's file says about itself; no part of the score.
         logit: the model's score, before calibration; positive says fake.
         activation_map: (h, w) float32 shares of the logit by place; None where the model has none
             (see :func:`deepfake_lab.detection.explain.heat_map`).
@@ -63,6 +68,7 @@ class Judgement:
     framed: FramedFace
     model: str
     caveats: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
     logit: float = float("nan")
     activation_map: np.ndarray | None = field(default=None, repr=False)
     detector: Scorer | None = field(default=None, repr=False, compare=False)
@@ -73,6 +79,11 @@ class Judgement:
     def face_found(self) -> bool:
         """Return whether a face was found in the photo."""
         return self.framed.face is not None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Return caveats and evidence as a table holds them: one text each."""
+        return {"caveats": " ".join(self.caveats), "evidence": " ".join(map(str, self.evidence))}
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the answer as a predictions frame of one row: ``file`` and ANSWER_COLUMNS."""
@@ -94,7 +105,14 @@ def verdict_line(verdict: str, confidence: float) -> str:
     return f"Classification: {verdict}  Confidence: {min(confidence, 0.9999):.2%}"
 
 
-def caveats(framed: FramedFace, p_fake: float, uncertain: bool, config: dict) -> Iterator[str]:
+def caveats(
+    framed: FramedFace,
+    p_fake: float,
+    uncertain: bool,
+    config: dict,
+    sharpness: float | None,
+    jpeg_quality: int | None,
+) -> Iterator[str]:
     """Yield what speaks against relying on an answer, one sentence each.
 
     Args:
@@ -102,6 +120,10 @@ def caveats(framed: FramedFace, p_fake: float, uncertain: bool, config: dict) ->
         p_fake: the answer.
         uncertain: whether it lies in the uncertain band.
         config: of the detector.
+        sharpness: of what was judged, see
+            :func:`deepfake_lab.photos.sharpness.measure_sharpness`; None for a detector that was
+            not calibrated by it.
+        jpeg_quality: of the file; None for other formats.
     """
     if framed.face is None:
         yield "No face was found in this photo: the answer is unreliable."
@@ -110,6 +132,14 @@ def caveats(framed: FramedFace, p_fake: float, uncertain: bool, config: dict) ->
     side = framed.box[2] - framed.box[0]
     if side < config["image_size"] / 2:
         yield f"The face is small ({side} px): the traces that give a fake away may be lost."
+    # One in a hundred of the real photos that the detector was calibrated on is softer than this.
+    if sharpness is not None and sharpness < config["sharpness"]["sharpness"][0]:
+        yield "The photo is blurred: the traces that give a fake away may be gone."
+    if jpeg_quality is not None and jpeg_quality < POOR_QUALITY:
+        yield (
+            f"The file is strongly compressed (JPEG quality about {jpeg_quality} of 100): the "
+            "traces that give a fake away may be gone."
+        )
     if uncertain:
         low, high = config["uncertain_band"]
         yield (

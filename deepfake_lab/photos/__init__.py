@@ -1,8 +1,8 @@
 """A file becomes pixels.
 
 In: a path, bytes, an open file, a Pillow image or an array. Out: upright, checked RGB pixels
-(H, W, 3) uint8, the faces in them, and the square that a model looks at. Nothing else in the
-library decodes an image or looks for a face.
+(H, W, 3) uint8, the faces in them, the square that a model looks at, and what the file says about
+itself. Nothing else in the library decodes an image or looks for a face.
 """
 
 import lazy_loader

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.faces import Face, find_faces
+from deepfake_lab.photos.provenance import Evidence, jpeg_quality, read_evidence
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 
@@ -53,6 +54,21 @@ FILTER = Image.Resampling.BICUBIC
 
 #: What `framing` may be: a square around the largest face, or the largest centred square.
 FRAMINGS = ("face", "whole")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as it was read, and what its file tells besides.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB in [0, 255].
+        evidence: what the file says about itself; arrays and Pillow images have no file.
+        jpeg_quality: about which quality (1-100) the file was saved with; None where it is no JPEG.
+    """
+
+    pixels: np.ndarray
+    evidence: tuple[Evidence, ...] = ()
+    jpeg_quality: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,17 +119,28 @@ def read_image(source: ImageSource) -> np.ndarray:
         return _checked(_from_array(source), "the array")
     if isinstance(source, Image.Image):
         return _checked(_decode(source, "the image"), "the image")
-    name, stream = _open(source)
-    with stream:
-        try:
-            image = Image.open(stream, formats=formats())
-        except Image.UnidentifiedImageError as error:
-            raise UserError(f"{name}: not an image in a format that can be read here.") from error
-        except Image.DecompressionBombError as error:
-            raise UserError(f"{name}: too many pixels; scale it down.") from error
-        except Exception as error:  # what a decoder raises at a damaged file is anybody's guess
-            raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
-        return _checked(_decode(image, name), name)
+    name, data = _bytes(source)
+    return _checked(_decode(_opened(name, data), name), name)
+
+
+def read_photo(source: "ImageSource | Photo") -> Photo:
+    """Decode an image as :func:`read_image` does, and read what its file says about itself.
+
+    Args:
+        source: as for :func:`read_image`; a photo that was read before comes back as it is.
+
+    Raises:
+        UserError: as :func:`read_image`; also a trust list that cannot be read, see
+            :func:`deepfake_lab.photos.provenance.read_evidence`.
+    """
+    if isinstance(source, Photo):
+        return source
+    if isinstance(source, np.ndarray | Image.Image):
+        return Photo(read_image(source))
+    name, data = _bytes(source)
+    image = _opened(name, data)
+    pixels = _checked(_decode(image, name), name)
+    return Photo(pixels, read_evidence(image, data), jpeg_quality(image))
 
 
 def load_face(source: ImageSource, size: int, framing: str = "face") -> FramedFace:
@@ -250,13 +277,13 @@ def _smaller(picture: Image.Image, factor: float, filter: Image.Resampling) -> I
     return picture.resize(size, filter)
 
 
-def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
-    """Return a name for messages and an open stream."""
+def _bytes(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
+    """Return a name for messages and the content of a file."""
     if isinstance(source, bytes):
-        return "the uploaded file", io.BytesIO(source)
+        return "the uploaded file", source
     if isinstance(source, str | Path):
         try:
-            return str(source), io.BytesIO(Path(source).expanduser().read_bytes())
+            return str(source), Path(source).expanduser().read_bytes()
         except FileNotFoundError as error:
             raise UserError(f"{source}: no such file.") from error
         except IsADirectoryError as error:
@@ -266,10 +293,22 @@ def _open(source: str | Path | bytes | BinaryIO) -> tuple[str, BinaryIO]:
     if hasattr(source, "read"):
         name = str(getattr(source, "name", "the file"))
         try:
-            return name, io.BytesIO(source.read())
+            return name, bytes(memoryview(source.read()))  # TypeError for a text
         except (OSError, ValueError, TypeError) as error:
             raise UserError(f"{name}: cannot be read; open it with mode 'rb'.") from error
     raise UserError(f"Cannot read an image from a {type(source).__name__}; give a path or bytes.")
+
+
+def _opened(name: str, data: bytes) -> Image.Image:
+    """Return an image whose header has been read; it keeps the bytes until it is forgotten."""
+    try:
+        return Image.open(io.BytesIO(data), formats=formats())
+    except Image.UnidentifiedImageError as error:
+        raise UserError(f"{name}: not an image in a format that can be read here.") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: too many pixels; scale it down.") from error
+    except Exception as error:  # what a decoder raises at a damaged file is anybody's guess
+        raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
 
 
 def _decode(image: Image.Image, name: str) -> np.ndarray:

@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Det
         "face_found": not failed and answer.face_found,
         "model": detector.name,
         "weights": detector.weights,
-        "caveats": "" if failed else " ".join(answer.caveats),
+        **({"caveats": "", "evidence": ""} if failed else answer.texts),
         "error": unicode_name(str(answer)) if failed else "",
     }
 
@@ -135,12 +135,19 @@ class _Printer:
         if self._form == "csv":
             self._csv(row.values())
         elif self._form == "json":
-            print(self._between + json.dumps(row), end="")
+            told = isinstance(answer, Prediction)
+            lists = {
+                "caveats": list(answer.caveats) if told else [],
+                "evidence": [asdict(piece) for piece in answer.evidence] if told else [],
+            }
+            print(self._between + json.dumps(row | lists), end="")
             self._between = ",\n"
         elif self._form == "text" and isinstance(answer, Prediction):  # errors come at the end
             print(answer if self._lone else f"{printable(row['path'])}: {answer}")
             for caveat in answer.caveats:
                 print(f"  {caveat}")
+            for piece in answer.evidence:
+                print(f"  The file says: {piece}")
 
     def __exit__(self, *_: object) -> None:
         if self._form == "json":  # whatever happened, what was written stays readable

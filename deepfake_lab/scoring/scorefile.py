@@ -29,7 +29,7 @@ from deepfake_lab.printing import unicode_name
 COLUMNS: dict[str, type] = {
     "path": str, "bytes": int, "modified": str, "verdict": str, "confidence": float,
     "p_fake": float, "uncertain": bool, "face_found": bool, "model": str, "weights": str,
-    "caveats": str, "error": str,
+    "caveats": str, "evidence": str, "error": str,
 }  # fmt: skip
 
 #: Rows of a Parquet file that are held and written together.

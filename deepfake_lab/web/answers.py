@@ -1,20 +1,16 @@
 """One photo -> what the API and the page say about it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from deepfake_lab.detection import explain
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
-from deepfake_lab.web import pictures, provenance
+from deepfake_lab.web import pictures
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.problems import Problem
-from deepfake_lab.web.provenance import Evidence
 from deepfake_lab.web.uploads import DAMAGED, Upload
-
-#: A JPEG saved with less than this quality has lost much of what gives a fake away.
-POOR_QUALITY = 50
 
 #: Caveats that begin so are said by the page in its own, larger words.
 SAID_ALREADY = ("No face was found", "P(fake) =")
@@ -26,13 +22,9 @@ class Answer:
 
     Attributes:
         prediction: the detector's answer.
-        caveats: what speaks against relying on it, one sentence each.
-        evidence: what the file says about itself; no part of the score.
     """
 
     prediction: Prediction
-    caveats: list[str]
-    evidence: list[Evidence]
 
     def to_json(self) -> dict:
         """Return what the API answers."""
@@ -46,10 +38,8 @@ class Answer:
             "face_found": p.face_found,
             "faces_found": p.framed.faces_found,
             "box": [int(side) for side in p.framed.box],
-            "caveats": self.caveats,
-            "evidence": [
-                {"kind": e.kind, "sentence": e.sentence, "quote": e.quote} for e in self.evidence
-            ],
+            "caveats": list(p.caveats),
+            "evidence": [asdict(piece) for piece in p.evidence],
             "model": p.model,
         }
 
@@ -78,7 +68,7 @@ class Illustrated(Answer):
     @property
     def other_caveats(self) -> list[str]:
         """Return the caveats that the page has not said already."""
-        return [c for c in self.caveats if not c.startswith(SAID_ALREADY)]
+        return [c for c in self.prediction.caveats if not c.startswith(SAID_ALREADY)]
 
 
 def answer(detector: Detector, upload: Upload) -> Answer:
@@ -91,7 +81,7 @@ def answer(detector: Detector, upload: Upload) -> Answer:
         prediction = detector.predict(upload.data, upload.name)
     except UserError as error:
         raise Problem("damaged_image", DAMAGED) from error
-    return Answer(prediction, *_file_facts(prediction, upload.data))
+    return Answer(prediction)
 
 
 def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) -> Illustrated:
@@ -101,14 +91,14 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         Problem: a photo that cannot be judged.
     """
     try:
-        pixels = images.read_image(upload.data)  # (H, W, 3) uint8
+        photo = images.read_photo(upload.data)
     except UserError as error:
         raise Problem("damaged_image", DAMAGED) from error
-    prediction = detector.predict(pixels, upload.name)
+    prediction = detector.predict(photo, upload.name)
+    pixels = photo.pixels  # (H, W, 3) uint8
     left, top, right, bottom = prediction.framed.box
     return Illustrated(
         prediction,
-        *_file_facts(prediction, upload.data),
         photo=pictures.photo_uri(prediction.preview),
         width=pixels.shape[1],
         height=pixels.shape[0],
@@ -117,15 +107,3 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         spectrum=pictures.spectrum_uri(pixels[top:bottom, left:right]),
         track_record=facts.track_record(prediction.p_fake),
     )
-
-
-def _file_facts(prediction: Prediction, data: bytes) -> tuple[list[str], list[Evidence]]:
-    """Return the caveats, among them what the file adds to them, and the evidence."""
-    caveats = list(prediction.caveats)
-    quality = provenance.jpeg_quality(data)
-    if quality is not None and quality < POOR_QUALITY:
-        caveats.append(
-            f"The file is strongly compressed (JPEG quality about {quality} of 100): the traces "
-            "that give a fake away may be gone."
-        )
-    return caveats, provenance.read_evidence(data)

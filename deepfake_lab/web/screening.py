@@ -7,8 +7,8 @@ would hold a place at the desk for a minute. Here they are counted, up to a limi
 
 import re
 import struct
-from collections.abc import Iterator
 
+from deepfake_lab.photos.provenance import PNG_SIGNATURE, png_chunks
 from deepfake_lab.web.problems import Problem
 
 #: Most blocks of a file, and most numbers in its EXIF data. Encoders that cut a PNG's pixels into
@@ -29,8 +29,6 @@ _ALONE = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff]")
 # Between the scans, 0xff is followed by 0 (data) or by a restart marker.
 _JPEG_MARKER_BETWEEN_SCANS = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 #: EXIF type -> size of one number; bytes, texts and unknown types are read in one piece.
 _NUMBERS = {3: 2, 4: 4, 5: 8, 6: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
@@ -62,7 +60,7 @@ def screen(data: bytes) -> int:
     """
     if data.startswith(b"\xff\xd8\xff"):
         return jpeg_scans(data)
-    if data.startswith(_PNG_SIGNATURE):
+    if data.startswith(PNG_SIGNATURE):
         _screen_png(data)
     elif data.startswith((b"GIF87a", b"GIF89a")):
         _screen_gif(data)
@@ -129,15 +127,6 @@ def screen_exif(data: bytes) -> None:
         after = position + 2 + 12 * entries
         if after + 4 <= len(data):
             directories.append(*struct.unpack_from(f"{order}I", data, after))
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type, start and end of each chunk of a PNG file; none for other files."""
-    position = len(_PNG_SIGNATURE) if data.startswith(_PNG_SIGNATURE) else len(data)
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4])
-        yield data[position + 4 : position + 8], position, end
-        position = end
 
 
 def _screen_png(data: bytes) -> None:

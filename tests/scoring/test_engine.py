@@ -190,7 +190,8 @@ def _row(photo: str, error: str = "", p_fake: float = 0.75) -> dict:
         "path": place(photo), "bytes": size, "modified": modified,
         "verdict": None if error else verdict, "confidence": None if error else 0.75,
         "p_fake": None if error else p_fake, "uncertain": False, "face_found": not error,
-        "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "error": error,
+        "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "evidence": "",
+        "error": error,
     }  # fmt: skip
 
 

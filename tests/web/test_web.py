@@ -14,8 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.web import form, photo
 from deepfake_lab import paths
-from deepfake_lab.photos import images
-from deepfake_lab.web import about, create_app, limits, problems, provenance, uploads
+from deepfake_lab.photos import images, provenance
+from deepfake_lab.web import about, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
 from deepfake_lab.web.uploads import Upload
 
@@ -145,7 +145,8 @@ def test_the_page_says_no_caveat_twice(detector, client):
     told = send(client, ("a.jpg", stream.getvalue())).json["predictions"][0]["caveats"]
     page = text_of(send(client, ("a.jpg", stream.getvalue()), path="/answer"))
     assert told[0].startswith("No face was found") and told[0] not in page
-    assert told[-1] in page and page.count("No face was found") == 1
+    (compressed,) = [caveat for caveat in told if "strongly compressed" in caveat]
+    assert compressed in page and page.count("No face was found") == 1
 
 
 def test_a_strongly_compressed_photo_gets_a_caveat(client):
@@ -158,7 +159,7 @@ def test_a_strongly_compressed_photo_gets_a_caveat(client):
 
 @pytest.mark.parametrize("quality", [5, 30, 50, 75, 95])
 def test_the_quality_of_a_jpeg_is_estimated(quality):
-    assert abs(provenance.jpeg_quality(photo(quality=quality)) - quality) <= 2
+    assert abs(images.read_photo(photo(quality=quality)).jpeg_quality - quality) <= 2
 
 
 # --- how far to trust it ---
@@ -212,7 +213,7 @@ def test_the_api_describes_its_detector(client, detector):
 
 
 def sentences(data: bytes) -> str:
-    return " ".join(f"{e.sentence} {e.quote}" for e in provenance.read_evidence(data))
+    return " ".join(f"{e.sentence} {e.quote}" for e in images.read_photo(data).evidence)
 
 
 def png(**texts: str) -> bytes:
@@ -223,7 +224,7 @@ def png(**texts: str) -> bytes:
 
 
 def test_a_plain_photo_says_nothing_about_itself(face, client):
-    assert provenance.read_evidence(face) == []
+    assert images.read_photo(face).evidence == ()
     assert "that proves nothing" in text_of(send(client, ("a.jpg", face), path="/answer"))
 
 
@@ -247,7 +248,7 @@ def test_a_damaged_text_behind_the_pixels_is_told_and_no_bug(client):
 
 
 def test_an_editing_program_is_named_without_blame():
-    found = provenance.read_evidence(png(Software="GIMP 2.10"))
+    found = images.read_photo(png(Software="GIMP 2.10")).evidence
     assert [(e.kind, "GIMP 2.10" in e.sentence) for e in found] == [("software", True)]
 
 
@@ -315,7 +316,7 @@ def test_content_credentials_elsewhere_are_not_fetched(monkeypatch):
         threading.Thread(target=listener.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{listener.server_address[1]}/manifest.c2pa"
         packet = f'<x:xmpmeta><a dcterms:provenance="{address}" note="c2pa jumb"/></x:xmpmeta>'
-        provenance.read_evidence(photo(xmp=packet.encode()))
+        images.read_photo(photo(xmp=packet.encode()))
         listener.shutdown()
     assert calls == []
 

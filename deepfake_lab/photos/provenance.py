@@ -14,15 +14,15 @@ from itertools import chain, islice
 
 from PIL import ExifTags, Image
 
-from deepfake_lab.photos import images
-from deepfake_lab.web.screening import png_chunks
-
 #: How much of a file's words is looked at: most texts, characters of each, bytes of its XMP data,
 #: and most pieces of evidence. A photo has less of all; a hostile file has megabytes.
 MAX_TEXTS = 200
 MAX_CHARACTERS = 10_000
 MAX_XMP_BYTES = 1_000_000
 MAX_EVIDENCE = 12
+
+#: The first bytes of a PNG file.
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Evidence:
     kind: str
     sentence: str
     quote: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sentence} “{self.quote}”" if self.quote else self.sentence
 
 
 #: What the last part of an IPTC digital source type means.
@@ -85,34 +88,31 @@ _XMP_SOURCE_TYPE = re.compile(rb"digitalsourcetype/(\w{1,60})")
 _XMP_TOOL = re.compile(rb"(?:CreatorTool|photoshop:Credit)(?:=\"|>\s*)([^\"<]{1,200})")
 
 
-def read_evidence(data: bytes) -> list[Evidence]:
+def read_evidence(image: Image.Image, data: bytes) -> tuple[Evidence, ...]:
     """Return what a file says about itself; empty where it says nothing that matters here.
 
     Args:
-        data: the bytes of an image whose header has been read before.
+        image: the file, opened by Pillow; whether it has been decoded does not matter.
+        data: its bytes.
     """
-    with Image.open(io.BytesIO(data), formats=images.formats()) as image:
-        mime = Image.MIME.get(image.format or "", "")
-        try:
-            found = _told_by(image)
-            if first := _late_texts_first(data):
-                with Image.open(io.BytesIO(first), formats=("PNG",)) as again:
-                    found = _told_by(again)
-        except Exception as error:  # as at the pixels: a decoder may raise anything
-            found = [Evidence("software", "Its metadata is damaged.", type(error).__name__)]
-    return list(islice(chain(_content_credentials(data, mime), found), MAX_EVIDENCE))
+    mime = Image.MIME.get(image.format or "", "")
+    try:
+        found = _told_by(image)
+        if first := _late_texts_first(data):
+            with Image.open(io.BytesIO(first), formats=("PNG",)) as again:
+                found = _told_by(again)
+    except Exception as error:  # as at the pixels: a decoder may raise anything
+        found = [Evidence("software", "Its metadata is damaged.", type(error).__name__)]
+    return tuple(islice(chain(_content_credentials(data, mime), found), MAX_EVIDENCE))
 
 
-def jpeg_quality(data: bytes) -> int | None:
+def jpeg_quality(image: Image.Image) -> int | None:
     """Return about which quality (1-100) a JPEG was saved with last; None for other formats.
 
     It is the quality of the libjpeg table whose coarse steps (those for the slowest changes of
     brightness) are as large; the fine ones all reach their limit at low qualities.
     """
-    if not data.startswith(b"\xff\xd8"):
-        return None
-    with Image.open(io.BytesIO(data), formats=images.formats()) as image:
-        table = getattr(image, "quantization", {}).get(0)
+    table = getattr(image, "quantization", {}).get(0)
     if not table:
         return None
     coarse = sum(table[8 * row + column] for row in range(3) for column in range(3))
@@ -126,6 +126,15 @@ def _told_by(image: Image.Image) -> list[Evidence]:
     """Return what the metadata of an opened image says, each thing once."""
     told = chain(_from_texts(image), _from_exif(image), _from_xmp(image))
     return list(dict.fromkeys(islice(told, MAX_TEXTS)))
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the type, start and end of each chunk of a PNG file; none for other files."""
+    position = len(PNG_SIGNATURE) if data.startswith(PNG_SIGNATURE) else len(data)
+    while position + 12 <= len(data):
+        end = position + 12 + int.from_bytes(data[position : position + 4])
+        yield data[position + 4 : position + 8], position, end
+        position = end
 
 
 def _late_texts_first(data: bytes) -> bytes:
