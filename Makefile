@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lab serve models lint notebooks lock clean
+.PHONY: help install run test smoke wheel lab serve models lint notebooks lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,12 @@ run: $(INSTALLED)  ## run the five notebooks on the sample set and judge one pho
 
 test: $(INSTALLED)  ## unit tests, then every notebook against its stored outputs
 	$(BIN)/python -m pytest
+
+wheel: $(INSTALLED)  ## build dist/*.whl, the package to install without a checkout
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
+smoke: $(INSTALLED)  ## install the wheel into an empty environment and use it, without TensorFlow
+	$(BIN)/python tools/smoke_wheel.py
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -61,4 +67,4 @@ lock: $(INSTALLED)  ## write requirements.txt anew from pyproject.toml
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.txt
 
 clean:  ## remove the environment and what runs have written; data and models/ stay
-	rm -rf .venv build logs runs *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist logs runs *.egg-info .pytest_cache .ruff_cache
