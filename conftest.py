@@ -3,6 +3,8 @@
 import os
 import tempfile
 
+import pytest
+
 _home = tempfile.TemporaryDirectory(prefix="deepfake-lab-test-")
 
 
@@ -20,3 +22,14 @@ def pytest_collectstart(collector):
     """Leave what notebooks print on standard error (progress, remarks) out of the comparison."""
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += ("stderr",)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Tell pytest-xdist what must run in one process.
+
+    A file's tests share fixtures that take time; notebooks build on one another.
+    """
+    for item in items:
+        group = "notebooks" if item.path.suffix == ".ipynb" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))

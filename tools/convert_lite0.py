@@ -24,7 +24,9 @@ from deepfake_lab import paths
 from deepfake_lab.training.backbones import lite0_backbone
 
 PTH_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
-DTYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+DTYPES = {
+    "HalfStorage": np.dtype("<f2"), "FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8"),
+}  # fmt: skip
 
 
 class _SafeUnpickler(pickle.Unpickler):
@@ -40,7 +42,7 @@ class _SafeUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} has no place in a weights file")
 
     def persistent_load(self, pid: tuple):
-        _, dtype, key, _, _, _ = pid  # ("storage", dtype, key, device, size, view)
+        _, dtype, key, *_ = pid  # ("storage", dtype, key, device, size, ...)
         return key, dtype
 
 
