@@ -8,6 +8,7 @@ from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.evaluation import views
 from deepfake_lab.evaluation.appendix import source_facts, table_sections
 from deepfake_lab.evaluation.failures import known_failures
+from deepfake_lab.evaluation.frontmatter import front_matter
 from deepfake_lab.evaluation.metrics import TITLES
 
 #: Tables that a card shows where they lie beside it.
@@ -56,7 +57,7 @@ def write_card(path: Path, config: dict, metrics: dict) -> None:
 
 
 def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | None = None) -> str:
-    """Return the text of the card.
+    """Return the text of the card, its head for programs first.
 
     Args:
         config: as in ``detector.json``.
@@ -66,7 +67,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
     """
     tables = tables or {}
     parts = [
-        f"# {config['name']}",
+        front_matter(config, metrics, tables) + f"\n\n# {config['name']}",
         f"The network {config['architecture']}. It judges one face in a photo, cut to "
         f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
         *_data(config, tables),

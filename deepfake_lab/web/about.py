@@ -78,8 +78,11 @@ class ModelFacts:
         )
 
     def card(self) -> str:
-        """Return the model card, Markdown."""
-        return (self._folder / "README.md").read_text(encoding="utf-8")
+        """Return the model card, Markdown, without the head that programs read."""
+        text = (self._folder / "README.md").read_text(encoding="utf-8")
+        if text.startswith("---\n"):
+            _, _, text = text.removeprefix("---\n").partition("\n---\n")
+        return text
 
     def to_json(self) -> dict:
         """Return what the API says about the detector."""

@@ -197,6 +197,12 @@ def test_the_model_card_is_shown_as_a_page(client, detector):
     assert f"<h1>{detector.name}</h1>" in page.text and "<table>" in page.text
 
 
+def test_the_card_is_shown_without_the_head_that_programs_read(client, detector):
+    assert (detector.folder / "README.md").read_text(encoding="utf-8").startswith("---\nlicense:")
+    page = client.get("/card").text
+    assert "pipeline_tag" not in page and "model-index" not in page
+
+
 def test_a_model_card_cannot_bring_in_markup(detector, client, monkeypatch):
     monkeypatch.setattr(about.ModelFacts, "card", lambda self: "<script>alert(1)</script> *x*")
     page = client.get("/card").text
