@@ -15,6 +15,8 @@ from PIL import Image
 from deepfake_lab import cli, course, paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos.listing import Found
+from deepfake_lab.scoring.maps import map_name
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 LINE = r"Classification: (REAL|FAKE)  Confidence: \d{1,2}\.\d\d%"
@@ -222,9 +224,73 @@ def test_output_that_cannot_be_written_is_one_line(run_folder, words):
 def test_heat_maps_are_written_beside_each_other_under_the_photos_names(predict, album, tmp_path):
     predict("--explain", tmp_path / "heat", album)
     made = sorted(str(f.relative_to(tmp_path / "heat")) for f in (tmp_path / "heat").rglob("*.jpg"))
-    assert made == ["a.jpg.jpg", "deep/b.jpg.jpg"]
-    with Image.open(tmp_path / "heat" / "a.jpg.jpg") as picture:
+    assert made == ["a.map.jpg", "deep/b.map.jpg"]
+    with Image.open(tmp_path / "heat" / "a.map.jpg") as picture:
         assert picture.format == "JPEG" and picture.width >= 560
+
+
+@pytest.mark.parametrize(
+    "others",
+    [["a.png", "a.JPG.jpg"], ["a.jpg.jpg"], ["a"], ["A.jpeg"], ["a.map.jpg", "a.map.png"]],
+    ids=str,
+)
+def test_no_two_photos_have_one_heat_map(tmp_path, others):
+    for name in ("a.jpg", *others):
+        (tmp_path / name).write_bytes(b"")
+    photos = [Found(str(tmp_path / name), f"deep/{name}") for name in ("a.jpg", *others)]
+    names = [map_name(photo).lower() for photo in photos]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith("deep/a") and name.endswith(".map.jpg") for name in names)
+
+
+def test_a_photo_that_cannot_have_a_heat_map_does_not_stop_the_others(
+    predict, tmp_path, monkeypatch
+):
+    from deepfake_lab.detection import display
+
+    def explain_picture(answer):
+        if answer.name.startswith("b"):
+            raise OSError(28, "No space left on device")
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr(display, "explain_picture", explain_picture)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        (tmp_path / name).write_bytes(FILES[0].read_bytes())
+    heat = tmp_path / "heat"
+    code, out, err = predict("--explain", heat, *(tmp_path / f"{name}.jpg" for name in "abc"))
+    assert code == 1 and len([line for line in out if "Classification" in line]) == 3
+    assert err == [
+        f"deepfake-lab: the map of {tmp_path}/b.jpg cannot be written (No space left on device)."
+    ]
+    assert sorted(os.listdir(heat)) == ["a.map.jpg", "c.map.jpg"]
+
+
+@pytest.mark.parametrize("size", [(20000, 40), (40, 20000), (16, 30000)])
+def test_an_extremely_thin_picture_has_a_heat_map_too(predict, tmp_path, size):
+    Image.new("RGB", size, (90, 100, 110)).save(tmp_path / "ribbon.png")
+    code, _, err = predict("--explain", tmp_path / "heat", tmp_path / "ribbon.png")
+    assert code == 0 and err == []
+    with Image.open(tmp_path / "heat" / "ribbon.map.jpg") as picture:
+        assert max(picture.size) < 2500
+
+
+@pytest.mark.parametrize("letter", ["L", "é", "漢"])
+def test_a_photo_with_the_longest_name_has_a_heat_map_too(predict, tmp_path, letter):
+    count = 251 // len(letter.encode())
+    names = [f"{letter * count}.jpg", f"{letter * (count - 1)}x.jpg"]
+    for name in names:
+        (tmp_path / name).write_bytes(FILES[0].read_bytes())
+    code, _, err = predict("--explain", tmp_path / "heat", *(tmp_path / name for name in names))
+    assert code == 0 and err == [] and len(os.listdir(tmp_path / "heat")) == 2
+
+
+def test_a_folder_that_takes_no_heat_maps_is_refused_before_anything_is_scored(
+    predict, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Detector, "judge", lambda *_, **__: pytest.fail("it scored"))
+    (tmp_path / "file").write_bytes(b"")
+    code, out, err = predict("--explain", tmp_path / "file" / "heat", FILES[0])
+    assert code == 2 and out == [] and "cannot be written to" in err[0]
 
 
 def test_heat_maps_in_the_folder_that_is_read_are_refused(predict, album):

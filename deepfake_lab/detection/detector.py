@@ -174,13 +174,15 @@ class Detector:
 
     def predict_many(
         self,
-        photos: "pd.DataFrame | str | Path | Iterable[str | Path]",
+        photos: "pd.DataFrame | str | Path | Iterable[ImageSource]",
         change: Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> "pd.DataFrame":
         """Answer about many photos.
 
         Args:
-            photos: a manifest frame, a folder (read with all folders below it), or paths.
+            photos: a frame with the column `path`, a folder (read with all folders below it), or
+                photos, each as for :meth:`predict`. What is no path is called `photo 1`, ... by its
+                place, and its `path` is empty.
             change: what to do to each photo, (H, W, 3) uint8, before it is looked at.
 
         Returns:
@@ -190,16 +192,17 @@ class Detector:
             its row: the reason stands in ``error`` and p_fake is missing.
 
         Raises:
-            UserError: a folder that is not there or holds no images.
+            UserError: a folder that is not there or holds no images, a frame without `path`, or
+                something that is not several photos.
         """
         require("pandas")
         import pandas as pd
 
         from deepfake_lab.progress import progress
 
-        manifest = photos if isinstance(photos, pd.DataFrame) else _listed(photos)
+        manifest, sources = _listed(photos)
         logits, faces, errors, told = [], [], [], []
-        answers = self.stream(manifest["path"], change)
+        answers = self.stream(sources, change)
         for answer in progress(answers, f"{self.name}, photos", len(manifest)):
             failed = isinstance(answer, UserError)
             logits.append(np.nan if failed else answer.logit)
@@ -208,7 +211,8 @@ class Detector:
             told.append({"caveats": "", "evidence": ""} if failed else answer.texts)
         frame = self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
         if manifest is not photos:  # who brings a frame measures, and reads no words
-            frame[["caveats", "evidence"]] = pd.DataFrame(told, index=frame.index)
+            texts = ["caveats", "evidence"]
+            frame[texts] = pd.DataFrame(told, frame.index, texts, str)
         return frame
 
     def stream(
@@ -240,7 +244,8 @@ class Detector:
 
         Args:
             photos: as for :meth:`predict`, but no folders.
-            names: what to call them; empty for the file's name.
+            names: what to call them, in answers and in reasons why there is none; empty for the
+                file's name.
             change: as for :meth:`predict_many`.
             alone: use all cores; False leaves the others to the other threads.
             preview: keep the photos in their answers, to be shown.
@@ -248,12 +253,12 @@ class Detector:
         Returns:
             For each photo the answer, or why it could not be read.
         """
-        seen = [self._look(photo, change, preview) for photo in photos]
+        names = names or [""] * len(photos)
+        seen = [self._look(photo, name, change, preview) for photo, name in zip(photos, names)]
         good = [one for one in seen if not isinstance(one, UserError)]
         outputs = [self._run(one.framed.pixels, alone) for one in good]
         logits = [output["logit"].item() for output in outputs]
         scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
-        names = names or [""] * len(photos)
         return [
             one if isinstance(one, UserError)
             else self._prediction(name or _name(photo), one, *next(scored))
@@ -287,11 +292,12 @@ class Detector:
     def _look(
         self,
         photo: ImageSource | Photo,
+        name: str,
         change: Callable[[np.ndarray], np.ndarray] | None,
         preview: bool,
     ) -> "_Seen | UserError":
         try:
-            photo = images.read_photo(photo)
+            photo = images.read_photo(photo, name)
             pixels = photo.pixels
             pixels = pixels if change is None else images.read_image(change(pixels))
         except UserError as error:
@@ -346,9 +352,17 @@ def _name(photo: ImageSource) -> str:
     return Path(name).name if isinstance(name, str | Path) else "photo"
 
 
-def _listed(photos: "str | Path | Iterable[str | Path]") -> "pd.DataFrame":
+def _listed(
+    photos: "pd.DataFrame | str | Path | Iterable[ImageSource]",
+) -> "tuple[pd.DataFrame, list[ImageSource]]":
+    """Return a row a photo, and the photos."""
     import pandas as pd
 
+    if isinstance(photos, pd.DataFrame):
+        if "path" not in photos:
+            have = ", ".join(map(str, photos.columns)) or "none"
+            raise UserError(f"A frame of photos needs the column 'path'; it has: {have}.")
+        return photos, list(photos["path"])
     if isinstance(photos, str | Path):
         folder = paths.data_folder(photos)
         found = list(find_photos([folder]))
@@ -356,7 +370,14 @@ def _listed(photos: "str | Path | Iterable[str | Path]") -> "pd.DataFrame":
             raise UserError(found[0].error)
         # What cannot be listed gets a row as well: nothing is passed over in silence.
         files, names = [one.path for one in found], [one.name for one in found]
-    else:
-        files = [Path(path) for path in photos]
-        names = [path.name for path in files]
-    return pd.DataFrame({"path": [str(path) for path in files], "file": names})
+        return pd.DataFrame({"path": files, "file": names}), files
+    pixels = isinstance(photos, np.ndarray) and photos.dtype.kind in "uif"
+    one_photo = isinstance(photos, bytes | Image.Image) or hasattr(photos, "read")
+    if one_photo or (pixels and photos.ndim != 4) or not isinstance(photos, Iterable):
+        raise UserError("predict_many takes a folder, a frame or a list of photos; see predict.")
+    sources = list(photos)
+    files = [str(one) if isinstance(one, str | Path) else "" for one in sources]
+    names = [
+        Path(file).name if file else f"photo {number}" for number, file in enumerate(files, start=1)
+    ]
+    return pd.DataFrame({"path": files, "file": names}, dtype=str), sources

@@ -18,6 +18,9 @@ COVER = 0.65
 #: Height of both pictures in pixels.
 SHOWN = 280
 
+#: Most width of the photo; one that is wider for its height is drawn lower.
+WIDEST = 1400
+
 LEGEND = "Heat map: blue places argued for REAL, orange ones for FAKE. It shows where, not why."
 
 
@@ -44,9 +47,10 @@ def draw_photo(prediction: Judgement) -> Image.Image:
     if prediction.preview is None:
         return Image.fromarray(prediction.framed.pixels)
     image = Image.fromarray(prediction.preview)
-    scale = SHOWN / image.height
-    image = image.resize((max(1, round(image.width * scale)), SHOWN), Image.Resampling.BILINEAR)
-    scale = SHOWN / prediction.photo_size[1]
+    scale = min(SHOWN / image.height, WIDEST / image.width)
+    size = [max(1, round(side * scale)) for side in image.size]
+    image = image.resize(size, Image.Resampling.BILINEAR)
+    scale = min(SHOWN / prediction.photo_size[1], WIDEST / prediction.photo_size[0])
     draw = ImageDraw.Draw(image)
     _outline(draw, [scale * side for side in prediction.framed.box], 1)
     face = prediction.framed.face
@@ -79,7 +83,7 @@ def prediction_html(prediction: Judgement) -> str:
     name = escape(prediction.name)
     about = escape(prediction.detector.about) if prediction.detector else ""
     pictures = "".join(
-        f'<img src="{_uri(image)}" alt="{alt}" style="height:{SHOWN}px;margin:0 8px 4px 0">'
+        f'<img src="{_uri(image)}" alt="{alt}" style="height:{image.height}px;margin:0 8px 4px 0">'
         for image, alt in (
             (draw_photo(prediction), f"{name}, with a box around the face"),
             (_heat(prediction), "the judged square with its heat map"),

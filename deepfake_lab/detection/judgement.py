@@ -70,10 +70,10 @@ class Judgement:
     caveats: tuple[str, ...]
     evidence: tuple[Evidence, ...] = ()
     logit: float = float("nan")
-    activation_map: np.ndarray | None = field(default=None, repr=False)
+    activation_map: np.ndarray | None = field(default=None, repr=False, compare=False)
     detector: Scorer | None = field(default=None, repr=False, compare=False)
     photo_size: tuple[int, int] = (0, 0)
-    preview: np.ndarray | None = field(default=None, repr=False)
+    preview: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def face_found(self) -> bool:

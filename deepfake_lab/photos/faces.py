@@ -7,7 +7,7 @@ Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on 
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Face:
     top: float
     width: float
     height: float
-    keypoints: np.ndarray
+    keypoints: np.ndarray = field(repr=False, compare=False)
     score: float
 
     @property

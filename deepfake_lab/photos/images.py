@@ -7,7 +7,7 @@ Training, evaluation, the notebook cell, the command and the web page all come t
 import io
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,7 +71,7 @@ class Photo:
     jpeg_quality: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FramedFace:
     """A square picture ready for a model, and how it was cut.
 
@@ -82,10 +82,19 @@ class FramedFace:
         faces_found: how many faces the photo shows.
     """
 
-    pixels: np.ndarray
+    pixels: np.ndarray = field(repr=False)
     box: tuple[int, int, int, int]
     face: Face | None
     faces_found: int
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FramedFace):
+            return NotImplemented
+        mine, theirs = ((one.box, one.face, one.faces_found) for one in (self, other))
+        return mine == theirs and np.array_equal(self.pixels, other.pixels)
+
+    def __hash__(self) -> int:
+        return hash((self.box, self.face, self.faces_found))
 
 
 @cache
@@ -99,7 +108,7 @@ def formats() -> tuple[str, ...]:
     return (*FORMATS, "HEIF")
 
 
-def read_image(source: ImageSource) -> np.ndarray:
+def read_image(source: ImageSource, name: str = "") -> np.ndarray:
     """Decode an image and check it.
 
     EXIF rotation is applied, transparency is laid on white, 16-bit and CMYK pictures are brought
@@ -108,6 +117,7 @@ def read_image(source: ImageSource) -> np.ndarray:
     Args:
         source: a path, the bytes of a file, an open binary file, a Pillow image, or an array of
             shape (H, W), (H, W, 3) or (H, W, 4), uint8 in [0, 255].
+        name: what to call it in messages; by default the path, or what it is.
 
     Returns:
         (H, W, 3) uint8 RGB in [0, 255].
@@ -116,18 +126,20 @@ def read_image(source: ImageSource) -> np.ndarray:
         UserError: not an image, damaged, too large, or too small; the line says which.
     """
     if isinstance(source, np.ndarray):
-        return _checked(_from_array(source), "the array")
+        return _checked(_from_array(source), name or "the array")
     if isinstance(source, Image.Image):
-        return _checked(_decode(source, "the image"), "the image")
-    name, data = _bytes(source)
+        return _checked(_decode(source, name or "the image"), name or "the image")
+    called, data = _bytes(source)
+    name = name or called
     return _checked(_decode(_opened(name, data), name), name)
 
 
-def read_photo(source: "ImageSource | Photo") -> Photo:
+def read_photo(source: "ImageSource | Photo", name: str = "") -> Photo:
     """Decode an image as :func:`read_image` does, and read what its file says about itself.
 
     Args:
         source: as for :func:`read_image`; a photo that was read before comes back as it is.
+        name: as for :func:`read_image`.
 
     Raises:
         UserError: as :func:`read_image`; also a trust list that cannot be read, see
@@ -136,8 +148,9 @@ def read_photo(source: "ImageSource | Photo") -> Photo:
     if isinstance(source, Photo):
         return source
     if isinstance(source, np.ndarray | Image.Image):
-        return Photo(read_image(source))
-    name, data = _bytes(source)
+        return Photo(read_image(source, name))
+    called, data = _bytes(source)
+    name = name or called
     image = _opened(name, data)
     pixels = _checked(_decode(image, name), name)
     return Photo(pixels, read_evidence(image, data), jpeg_quality(image))

@@ -18,6 +18,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos.listing import Found, find_photos
 from deepfake_lab.printing import printable, unicode_name
+from deepfake_lab.scoring.maps import Maps
 from deepfake_lab.scoring.scorefile import (
     COLUMNS,
     ScoreFile,
@@ -28,6 +29,9 @@ from deepfake_lab.scoring.scorefile import (
 )
 
 Row = dict[str, Any]
+
+#: So many heat maps that could not be written are named; of the others, how many they are.
+SHOWN = 5
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -41,11 +45,13 @@ def predict(options: argparse.Namespace) -> int:
         UserError: nothing can be done: no such detector, an output that cannot be written.
     """
     detector = Detector.load(options.model or paths.default_model(), quantised=options.quantised)
+    maps = None
     if options.explain is not None:
-        _make_explain_folder(options.explain, options.photos)
+        _check_outside(options.explain, options.photos)
+        maps = Maps(options.explain)
     form = options.format or ("text" if options.out is None else "")
     try:
-        tally = _answer_all(detector, options, form)
+        tally = _answer_all(detector, options, form, maps)
         if options.out is not None:
             print(tally.summary(options.out), file=sys.stderr if form else sys.stdout)
         sys.stdout.flush()  # answers come before what is said of the others
@@ -59,7 +65,14 @@ def predict(options: argparse.Namespace) -> int:
         return 2
     if form in ("", "text"):
         print(detector.about)
-    return 1 if tally.failed else 0
+    unwritten = maps.failed if maps else []
+    for reason in unwritten[:SHOWN]:
+        print(f"deepfake-lab: {printable(reason)}", file=sys.stderr)
+    if len(unwritten) > SHOWN:
+        print(
+            f"deepfake-lab: {len(unwritten) - SHOWN:,} more maps were not written.", file=sys.stderr
+        )
+    return 1 if tally.failed or unwritten else 0
 
 
 def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Detector) -> Row:
@@ -154,7 +167,9 @@ class _Printer:
             print("\n]")
 
 
-def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _Tally:
+def _answer_all(
+    detector: Detector, options: argparse.Namespace, form: str, maps: Maps | None
+) -> _Tally:
     tally = _Tally()
     lone = len(options.photos) == 1 and not os.path.isdir(os.path.expanduser(options.photos[0]))
     with contextlib.ExitStack() as stack:
@@ -167,7 +182,7 @@ def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _
             return (one for one in find_photos(options.photos) if not (file and file.has(one.path)))
 
         printer = stack.enter_context(_Printer(form, lone))
-        answers = _answers(detector, left(), options.explain, lone)
+        answers = _answers(detector, left(), maps, lone)
         if not lone and sys.stderr.isatty() and not (form and sys.stdout.isatty()):
             from deepfake_lab.progress import progress
 
@@ -185,16 +200,14 @@ def _answer_all(detector: Detector, options: argparse.Namespace, form: str) -> _
 
 
 def _answers(
-    detector: Detector, photos: Iterable[Found], explain: Path | None, lone: bool
+    detector: Detector, photos: Iterable[Found], maps: Maps | None, lone: bool
 ) -> Iterator[tuple[Found, Stamp, Prediction | UserError]]:
     def answer(group: list[Found]) -> list[tuple[Found, Stamp, Prediction | UserError]]:
         seen = [stamp(one.path) for one in group]
-        answers = detector.judge(
-            [one.path for one in group], alone=lone, preview=explain is not None
-        )
+        answers = detector.judge([one.path for one in group], alone=lone, preview=maps is not None)
         for one, given in zip(group, answers):
-            if explain is not None and isinstance(given, Prediction):
-                _draw(given, explain / f"{one.name}.jpg")
+            if maps is not None and isinstance(given, Prediction):
+                maps.draw(one, given)
         return [
             (one, mark, UserError(one.error) if one.error else given)
             for one, mark, given in zip(group, seen, answers)
@@ -203,28 +216,10 @@ def _answers(
     return iter(answer(list(photos))) if lone else overlapped(answer, photos)
 
 
-def _draw(answer: Prediction, file: Path) -> None:
-    from deepfake_lab.detection.display import explain_picture
-
-    _make_folder(file.parent)
-    try:
-        explain_picture(answer).save(file, "JPEG", quality=88)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror}).") from error
-
-
-def _make_explain_folder(folder: Path, photos: list[str]) -> None:
+def _check_outside(folder: Path, photos: list[str]) -> None:
     for photo in map(os.path.abspath, map(os.path.expanduser, photos)):
         if os.path.isdir(photo) and Path(photo) in (folder.absolute(), *folder.absolute().parents):
             raise UserError(
                 f"--explain {folder}: lies in {photo}, so that its pictures would be taken for "
                 "photos; choose a folder outside."
             )
-    _make_folder(folder)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: this folder cannot be made ({error.strerror}).") from error

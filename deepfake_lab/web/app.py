@@ -248,7 +248,10 @@ def _judge_all(judge: Callable[[Upload], Answer]) -> list[tuple[str, Answer | Pr
                 results.append((upload.name, problem))
     problems = [result for _, result in results if isinstance(result, Problem)]
     if len(problems) == len(results):
-        raise problems[0]
+        if len(results) == 1:
+            raise problems[0]
+        reasons = " ".join(f"{name}: {problem.message}" for name, problem in results)
+        raise Problem(problems[0].code, f"None of these photos can be judged. {reasons}")
     return results
 
 

@@ -391,3 +391,51 @@ def test_the_config_records_what_an_answer_depends_on(tiny):
     assert 0 <= low <= config["threshold"] <= high <= 1
     assert config["labels"] == {"real": 0, "fake": 1}
     assert config["calibration"]["temperature"] > 0
+
+
+# --- answers as values, and photos that are no files ---
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["with pictures", "without"])
+def test_answers_can_be_compared(detector, many):
+    first, again, other = (
+        detector.judge([file], preview=not many)[0] for file in (FILES[0], FILES[0], FILES[1])
+    )
+    assert first == again and hash(first) == hash(again) and len({first, again, other}) == 2
+    assert first != other and first.framed != other.framed and first != "an answer"
+    assert first.framed == again.framed and first.framed.face == again.framed.face
+    grey, white = (detector.predict(np.full((99, 99, 3), value, np.uint8)) for value in (128, 255))
+    assert grey.framed != white.framed
+
+
+def test_an_answer_in_plain_text_is_short(detector):
+    shown = repr(detector.predict(FILES[0]))
+    assert len(shown) < 1500 and "array" not in shown and "verdict=" in shown
+
+
+def test_pictures_are_judged_like_files(detector):
+    image = Image.open(FILES[0])
+    array = np.asarray(image.convert("RGB"))
+    photos = [FILES[0], str(FILES[0]), FILES[0].read_bytes(), image, array, io.BytesIO(b"no")]
+    rows = detector.predict_many(photos)
+    assert rows["p_fake"][:5].nunique() == 1 and rows["error"][5] and rows["path"][4] == ""
+    assert rows["file"].tolist() == [FILES[0].name] * 2 + [f"photo {i}" for i in range(3, 7)]
+    assert detector.predict_many(np.stack([array, array]))["p_fake"].nunique() == 1
+    assert len(detector.predict_many(pd.Series([str(FILES[0])]))) == 1
+    assert detector.predict_many([]).empty
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [None, 3, b"bytes", Image.new("RGB", (50, 50)), np.zeros((50, 50, 3), np.uint8),
+     io.BytesIO(b"x"), pd.DataFrame({"file": ["a.jpg"]}), pd.DataFrame()],
+    ids=lambda photos: type(photos).__name__,
+)  # fmt: skip
+def test_what_is_not_several_photos_is_refused(detector, photos):
+    with pytest.raises(UserError, match=r"predict_many takes|needs the column 'path'"):
+        detector.predict_many(photos)
+
+
+def test_a_photo_that_cannot_be_read_is_called_by_its_name(detector):
+    with pytest.raises(UserError, match=r"^mine\.jpg: not an image"):
+        detector.predict(b"no photo", name="mine.jpg")

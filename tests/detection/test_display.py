@@ -83,3 +83,10 @@ def test_an_answer_that_kept_no_photo_shows_the_square_that_was_judged(detector)
 
 def test_the_picture_of_an_explanation_has_room_for_photo_and_heat_map(answer):
     assert explain_picture(answer).height > 280
+
+
+@pytest.mark.parametrize("size", [(20000, 40), (40, 20000)])
+def test_an_extremely_thin_picture_shows_itself(detector, size):
+    answer = detector.predict(Image.new("RGB", size, (90, 100, 110)))
+    assert len(answer._repr_html_()) < 150_000
+    assert max(draw_photo(answer).size) <= 1400

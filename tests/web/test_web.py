@@ -631,3 +631,13 @@ print(status, sorted(heavy), found)
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=paths.project()
     )
     assert ended.stdout == "200 [] []\n", ended.stderr
+
+
+def test_where_no_photo_of_several_can_be_judged_each_is_named_with_its_reason(client):
+    files = [("a.jpg", b"no"), ("b.jpg", b"GIF89a"), ("c.png", b"")]
+    said = send(client, *files).json["error"]
+    assert said["code"] == "not_an_image"
+    for name, _ in files:
+        assert f"{name}: This" in said["message"]
+    shown = text_of(send(client, *files, path="/"))
+    assert all(name in shown for name, _ in files)
