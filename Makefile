@@ -27,7 +27,7 @@ run: $(INSTALLED)  ## run the five notebooks on the sample set and judge one pho
 	$(BIN)/deepfake-lab run
 
 test: $(INSTALLED)  ## unit tests, then every notebook against its stored outputs
-	$(BIN)/python -m pytest -n auto --dist loadgroup --cov=deepfake_lab --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n logical --cov=deepfake_lab --cov-report=term:skip-covered
 
 wheel: $(INSTALLED)  ## build dist/*.whl, the package to install without a checkout
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .

@@ -24,12 +24,17 @@ def pytest_collectstart(collector):
         collector.skip_compare += ("stderr",)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tell pytest-xdist what must run in one process.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep in one process what shares fixtures, a file, and what builds on another, the notebooks.
 
-    A file's tests share fixtures that take time; notebooks build on one another.
+    (This is what `--dist loadgroup` is for; xdist 3.8 forgets the groups under pytest 9.)
     """
-    for item in items:
-        group = "notebooks" if item.path.suffix == ".ipynb" else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.partition("::")[0]
+            return "notebooks" if file.endswith(".ipynb") else file
+
+    return Scheduling(config, log)
