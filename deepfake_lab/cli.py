@@ -113,17 +113,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     predict.set_defaults(command=_predict)
 
-    export = commands.add_parser("export", help="make a smaller model and measure what it costs")
+    export = commands.add_parser(
+        "export", help="write a detector in another format, or make a smaller model of it"
+    )
     export.add_argument("name", metavar="NAME", help="a detector's name or folder")
     kinds = export.add_mutually_exclusive_group(required=True)
+    kinds.add_argument(
+        "--format", nargs=2, metavar=("FORMAT", "DIR"),
+        help="write it into a new folder as onnx, keras, or hf: ready for the Hugging Face Hub",
+    )  # fmt: skip
     kinds.add_argument(
         "--quantise", choices=("int8", "float16"),
         help="int8: a quarter of the size and faster; float16: half of the size",
     )  # fmt: skip
     _also(kinds, "--quantize", dest="quantise", choices=("int8", "float16"))
     export.add_argument(
-        "--data", required=True, metavar="DATA",
-        help="the data set to measure on (its test photos), a folder or name",
+        "--data", metavar="DATA",
+        help="with --quantise: the data set to measure on (its test photos), a folder or name",
     )  # fmt: skip
     _add_layout(export)
     export.set_defaults(command=_export)
@@ -269,6 +275,17 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it talks of graphics cards
+    if options.format:
+        from deepfake_lab.training.exports import export_detector
+
+        done = export_detector(options.name, *options.format)
+        print(
+            f"{options.name} as {options.format[0]} lies in {done.folder}; over {done.photos} "
+            f"photos its logits differ from the detector's by {done.apart:.1g} at most."
+        )
+        return 0
+    if not options.data:
+        raise UserError("--quantise measures what it costs: give --data DATA.")
     from deepfake_lab.training.quantize import export_quantised
 
     print(export_quantised(options.name, options.quantise, options.data, options.layout).about)

@@ -12,7 +12,10 @@ EXTRAS = dict.fromkeys(
         "tensorflow",
     ),
     "course",
-) | {"kagglehub": "download", "pillow_heif": "heic", "c2pa": "provenance"}  # fmt: skip
+) | {
+    "kagglehub": "download", "pillow_heif": "heic", "c2pa": "provenance",
+    "onnxruntime": "export", "tf2onnx": "export",
+}  # fmt: skip
 
 
 def require(module: str) -> None:

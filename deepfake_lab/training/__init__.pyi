@@ -6,6 +6,7 @@ from .batches import (
     load_splits as load_splits,
     training_batches as training_batches,
 )
+from .exports import export_detector as export_detector
 from .fitting import compute_features as compute_features, fit as fit, fit_head as fit_head
 from .models import (
     MODEL_NAMES as MODEL_NAMES,
