@@ -254,9 +254,13 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from deepfake_lab.course import first_verdict, run_course
+    from deepfake_lab.course import applicable, first_verdict, parse_parameter, run_course
 
-    parameters = _read_parameters(options.params) | dict(map(_name_and_value, options.values))
+    of_file = _read_parameters(options.params)
+    mine = applicable(of_file, options.only)
+    if without_effect := sorted(of_file.keys() - mine.keys() - {"out_dir"}):
+        print(f"Of {options.params} not for these notebooks: {', '.join(without_effect)}")
+    parameters = mine | dict(map(parse_parameter, options.values))
     folder = run_course(parameters, options.only, options.out)
     print(f"Everything of this run lies in {folder}")
     verdict = first_verdict(folder)
@@ -357,18 +361,6 @@ def _read_parameters(file: Path | None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{file} must hold lines like `epochs: 3`.")
     return content
-
-
-def _name_and_value(text: str) -> tuple[str, Any]:
-    import yaml
-
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise UserError(f"-p takes NAME=VALUE, not '{text}'.")
-    try:
-        return name, yaml.safe_load(value) if value else ""
-    except yaml.YAMLError as error:
-        raise UserError(f"-p {name}: '{value}' is not a value.") from error
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Run the notebooks in order through papermill, without a screen."""
 
+import ast
 import difflib
 import os
 import re
@@ -7,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,16 @@ import nbformat
 import pandas as pd
 import papermill
 import yaml
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from deepfake_lab import paths
 from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.errors import UserError
+
+#: What a run was given and what it took by default; a folder that holds it is a run's.
+RECORD = "parameters.yaml"
 
 # YAML takes a number without a point, as 1e-3, for a word.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
@@ -37,34 +43,76 @@ def run_course(
         parameters: values for the cells tagged ``parameters``, by name. Where an earlier run goes
             on, they are added to what it was given.
         only: beginnings of notebook names (``03``); None for all.
-        out_dir: a new or empty folder; with ``only``, it may hold an earlier run to go on with.
-            Empty for ``<home>/runs/<data>-<time>``.
+        out_dir: a new or empty folder; with ``only``, it may hold an earlier run of the same data
+            set to go on with. Empty for ``<home>/runs/<data>-<time>``.
 
     Returns:
         The folder of the run.
 
     Raises:
-        UserError: a parameter that no notebook knows or of the wrong type, a notebook that does
-            not exist, a folder that holds another run, or a notebook that stopped (with its name,
-            the cell and the reason).
+        UserError: a parameter that none of these notebooks knows or of the wrong type, a notebook
+            that does not exist, a folder that holds something else, another run or a run of other
+            data, one that cannot be written, or a notebook that stopped (with its name, the cell
+            and the reason).
     """
     notebooks = _chosen(only)
-    known = {notebook: _parameters(notebook) for notebook in paths.notebooks().glob("*.ipynb")}
-    parameters = _checked(parameters, known)
+    known = {notebook: _parameters(notebook) for notebook in _all_notebooks()}
+    parameters = _checked(parameters, notebooks, known)
     if "data_dir" in parameters:  # a relative path is the caller's, not the notebook's
         parameters["data_dir"] = str(paths.data_folder(parameters["data_dir"]))
-    folder = _new_folder(out_dir, parameters, anew=only is None)
-    record = folder / "parameters.yaml"
-    if record.is_file():
-        parameters = yaml.safe_load(record.read_text(encoding="utf-8")) | parameters
-    parameters["out_dir"] = str(folder)
-    recorded = yaml.safe_dump(parameters, sort_keys=True, allow_unicode=True)
-    record.write_text(recorded, encoding="utf-8")
-    for number, notebook in enumerate(notebooks, start=1):
-        print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
-        mine = {name: value for name, value in parameters.items() if name in known[notebook]}
-        _execute(notebook, folder / "notebooks" / notebook.name, mine)
+    try:
+        folder = _own_folder(out_dir, parameters, anew=only is None)
+        with _locked(folder / RECORD):
+            parameters = _recorded(folder) | parameters | {"out_dir": str(folder)}
+            (folder / RECORD).write_text(_record(parameters, notebooks, known), encoding="utf-8")
+            (folder / "notebooks").mkdir(exist_ok=True)
+            for number, notebook in enumerate(notebooks, start=1):
+                print(f"[{number}/{len(notebooks)}] {notebook.stem}", flush=True)
+                mine = {name: parameters[name] for name in known[notebook] if name in parameters}
+                _execute(notebook, folder / "notebooks" / notebook.name, mine)
+    except BrokenPipeError:  # who reads what is printed went away; that is not the folder's fault
+        raise
+    except OSError as error:
+        where = error.filename or out_dir or paths.home() / "runs"
+        raise UserError(f"{where}: cannot be written ({error.strerror or error}).") from error
     return folder
+
+
+def applicable(parameters: dict[str, Any], only: list[str] | None) -> dict[str, Any]:
+    """Return what is meant for these notebooks of a file of parameters for all of them.
+
+    What no notebook at all knows stays, to be refused; ``out_dir``, which a run records, goes: a
+    recorded run can be repeated elsewhere.
+    """
+    known = {notebook: _parameters(notebook) for notebook in _all_notebooks()}
+    mine = {name for notebook in _chosen(only) for name in known[notebook]}
+    others = {name for found in known.values() for name in found} - mine
+    return {name: value for name, value in parameters.items() if name not in {*others, "out_dir"}}
+
+
+def parse_parameter(text: str) -> tuple[str, Any]:
+    """Return name and value of ``NAME=VALUE``.
+
+    A value is read as YAML reads it; for a parameter that is a text it is taken as it stands
+    (``2024``, ``on``).
+
+    Raises:
+        UserError: no name, no ``=``, or a value that is none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise UserError(f"-p takes NAME=VALUE, not '{text}'.")
+    try:
+        read = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        if not _is_text(name):
+            raise UserError(f"-p {name}: '{value}' is not a value.") from error
+        read = None
+    return name, value if _is_text(name) and not isinstance(read, str) else read
+
+
+def _is_text(name: str) -> bool:
+    return any(_parameters(notebook).get(name) == "str" for notebook in _all_notebooks())
 
 
 def first_verdict(folder: Path) -> tuple[str, str] | None:
@@ -102,49 +150,167 @@ def _chosen(only: list[str] | None) -> list[Path]:
     return [n for n in notebooks if any(n.name.startswith(beginning) for beginning in only)]
 
 
+def _all_notebooks() -> list[Path]:
+    return sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+
+
+def _inspected(notebook: Path) -> dict[str, dict[str, str]]:
+    try:
+        return papermill.inspect_notebook(str(notebook))
+    except OSError as error:
+        raise UserError(f"{notebook}: cannot be read ({error.strerror}).") from error
+    except Exception as error:  # what a reader raises at a damaged file is anybody's guess
+        raise UserError(f"{notebook} is damaged: it is no notebook.") from error
+
+
 def _parameters(notebook: Path) -> dict[str, str]:
     """Return name -> type of a notebook's parameters."""
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: facts["inferred_type_name"] for name, facts in found.items()}
+    return {name: facts["inferred_type_name"] for name, facts in _inspected(notebook).items()}
 
 
-def _checked(parameters: dict[str, Any], known: dict[Path, dict[str, str]]) -> dict[str, Any]:
+def _defaults(notebook: Path) -> dict[str, Any]:
+    """Return name -> value of a notebook's parameters; cells tagged so hold literals only."""
+    return {
+        name: ast.literal_eval(facts["default"]) for name, facts in _inspected(notebook).items()
+    }
+
+
+def _record(
+    parameters: dict[str, Any], notebooks: list[Path], known: dict[Path, dict[str, str]]
+) -> str:
+    """Return what is written of a run: what it was given, and the defaults of all else.
+
+    A default that is not the same in all notebooks cannot be given to all: it is a comment.
+    """
+    defaults = {notebook: _defaults(notebook) for notebook in known}
+    same, apart = {}, []
+    for notebook in notebooks:
+        for name, value in defaults[notebook].items():
+            if all(value == other.get(name, value) for other in defaults.values()):
+                same[name] = value
+            elif name not in parameters:
+                line = yaml.safe_dump({name: value}, allow_unicode=True).strip()
+                apart.append(f"# {notebook.stem}: {line}\n")
+    lines = yaml.safe_dump(same | parameters, sort_keys=True, allow_unicode=True)
+    return lines + ("# By default, each notebook its own:\n" if apart else "") + "".join(apart)
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """Return what an earlier run here was given, or nothing; refuse what is no run's record."""
+    try:
+        content = yaml.safe_load((folder / RECORD).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{folder / RECORD} is damaged: give --out a new folder.") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _checked(
+    parameters: dict[str, Any], notebooks: list[Path], known: dict[Path, dict[str, str]]
+) -> dict[str, Any]:
     """Return the parameters, each as the type that the notebooks give it."""
-    types = {name: kind for found in known.values() for name, kind in found.items()}
+    types = {name: kind for notebook in notebooks for name, kind in known[notebook].items()}
     checked = dict(parameters)
     for name, value in parameters.items():
         if name == "out_dir":
             raise UserError("out_dir is no parameter here: say where to write with --out.")
         if name not in types:
-            close = difflib.get_close_matches(str(name), types, n=1, cutoff=0.0)[0]
-            listed = ", ".join(sorted(set(types) - {"out_dir"}))
-            raise UserError(
-                f"No notebook knows the parameter '{name}'; did you mean '{close}'? All: {listed}."
-            )
+            _refuse_unknown(str(name), types, notebooks, known)
         kind = type(value).__name__
         wanted = types[name].partition("[")[0]  # list[str]: a list
         if wanted == "float" and kind == "str" and _EXPONENT.fullmatch(value):
             checked[name] = float(value)
         elif kind != wanted and (wanted, kind) != ("float", "int") and wanted not in ("", "None"):
-            raise UserError(f"The parameter '{name}' must be {wanted}, not {kind}: {value!r}.")
+            quoted = f"; put it in quotes: {name}: '{value}'" if wanted == "str" else ""
+            raise UserError(
+                f"The parameter '{name}' must be {wanted}, not {kind}: {value!r}{quoted}."
+            )
     return checked
 
 
-def _new_folder(out_dir: str | Path, parameters: dict[str, Any], anew: bool) -> Path:
-    if out_dir:
-        folder = Path(out_dir).expanduser().resolve()
-        if anew and folder.is_dir() and any(folder.iterdir()):
-            raise UserError(f"{folder} is not empty: give --out a new folder, or leave it out.")
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"{folder} is a file: give --out a folder.")
-    else:
+def _refuse_unknown(
+    name: str, types: dict[str, str], notebooks: list[Path], known: dict[Path, dict[str, str]]
+) -> None:
+    names = sorted(set(types) - {"out_dir"})
+    # Notebook 02 has `cnn_epochs` for what is `epochs` in 03.
+    ends_so = [known_name for known_name in names if known_name.endswith(f"_{name}")]
+    close = (ends_so or difflib.get_close_matches(name, names, n=1, cutoff=0.0) or [""])[0]
+    owners = [notebook.stem for notebook, found in known.items() if name in found]
+    if owners:
+        raise UserError(
+            f"The parameter '{name}' belongs to {', '.join(owners)}; of "
+            f"{', '.join(notebook.stem for notebook in notebooks)} did you mean '{close}'? "
+            f"All: {', '.join(names)}."
+        )
+    raise UserError(
+        f"No notebook knows the parameter '{name}'; did you mean '{close}'? "
+        f"All: {', '.join(names)}."
+    )
+
+
+def _own_folder(out_dir: str | Path, parameters: dict[str, Any], anew: bool) -> Path:
+    """Return a folder that belongs to this run alone, with its record; it may be empty as yet."""
+    if not out_dir:
         data = Path(parameters.get("data_dir", "sample")).name
         stem = paths.home() / "runs" / f"{data}-{datetime.now():%Y%m%d-%H%M%S}"
-        folder, again = stem, 2
-        while folder.exists():  # two runs in one second
-            folder, again = stem.with_name(f"{stem.name}-{again}"), again + 1
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        for again in count(1):
+            folder = stem if again == 1 else stem.with_name(f"{stem.name}-{again}")
+            try:
+                folder.mkdir()  # who makes it has it: another run may start in the same moment
+            except FileExistsError:
+                continue
+            (folder / RECORD).touch(exist_ok=False)
+            return folder
+    folder = Path(os.path.expanduser(out_dir)).resolve()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: give --out a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    there = set(os.listdir(folder))
+    try:
+        if not there:
+            (folder / RECORD).touch(exist_ok=False)
+            return folder
+    except FileExistsError:  # another run has taken it in this moment
+        there = {RECORD}
+    if RECORD not in there or not (anew or "out_dir" in _recorded(folder)):
+        raise UserError(
+            f"{folder} is not empty and no run's folder: give --out a new folder, or leave it out."
+        )
+    if anew:
+        raise UserError(
+            f"{folder} is not empty, it holds a run: give --out a new folder, or go on with --only."
+        )
+    earlier = _recorded(folder).get("data_dir", "sample")
+    wanted = parameters.get("data_dir", earlier)
+    if _place(wanted) != _place(earlier):
+        raise UserError(
+            f"{folder} holds a run with the data set {earlier}, not {wanted}: give --out another "
+            "folder."
+        )
     return folder
+
+
+def _place(data: str) -> str:
+    try:
+        return str(paths.data_folder(data))
+    except UserError:  # it was there when that run began
+        return str(data)
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Keep other runs out of the folder that this file lies in, until the end."""
+    with file.open("r+b") as stream:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two runs that go on in one folder are not told apart there
+            pass
+        else:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(f"Another run is writing {file.parent}: wait for it.") from error
+        yield
 
 
 def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
@@ -158,6 +324,10 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
         raise UserError(
             f"{notebook.stem} stopped in cell [{error.exec_count}]: {error.ename}: {reason} "
             f"(the executed copy: {output})"
+        ) from error
+    except NoSuchKernel as error:
+        raise UserError(
+            "Jupyter knows no kernel 'python3': run `python -m ipykernel install --sys-prefix`."
         ) from error
     except DeadKernelError as error:
         cells = [c for c in nbformat.read(output, as_version=4).cells if c.cell_type == "code"]

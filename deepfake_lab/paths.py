@@ -71,7 +71,8 @@ def data_folder(name: str | Path) -> Path:
     Raises:
         UserError: no such folder; the message lists the places where it was looked for.
     """
-    if not str(name).strip():
+    name = str(name)  # papermill takes a folder called 2024 for a number
+    if not name.strip():
         raise UserError("No data folder given: set data_dir to a folder, for example 'sample'.")
     wanted = _expanded(name)
     roots = [Path.cwd(), home() / "data", project() / "data"]

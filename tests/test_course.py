@@ -1,6 +1,8 @@
 """The headless course, on notebooks that take no time."""
 
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -9,8 +11,8 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from deepfake_lab import paths
-from deepfake_lab.course import first_verdict, run_course
+from deepfake_lab import course, paths
+from deepfake_lab.course import applicable, first_verdict, parse_parameter, run_course
 from deepfake_lab.errors import UserError
 
 HEAD = 'data_dir: str = "sample"  # the data set\nout_dir: str = ""  # where results are written\n'
@@ -86,7 +88,10 @@ def test_notebooks_run_in_order_each_with_the_parameters_that_it_knows(notebooks
         assert other not in injected.source
         assert copy.cells[-1].execution_count is not None
     recorded = yaml.safe_load((folder / "parameters.yaml").read_text())
-    assert recorded == {"epochs": 7, "flag": True, "out_dir": str(folder)}
+    assert recorded == {
+        "epochs": 7, "flag": True, "out_dir": str(folder),
+        "data_dir": "sample", "learning_rate": 0.5, "names": [], "title": "x",  # by default
+    }  # fmt: skip
 
 
 def test_a_notebook_that_fails_stops_the_course_and_the_cell_is_named(notebooks, tmp_path):
@@ -151,6 +156,83 @@ def test_a_rate_may_be_written_with_an_exponent(notebooks, instant, text, number
     assert instant[0][1]["learning_rate"] == number
 
 
+@pytest.mark.parametrize("only", [["02"], ["02", "01"]])
+def test_a_parameter_that_none_of_the_chosen_notebooks_knows_is_refused(
+    notebooks, no_kernel, tmp_path, only
+):
+    _write(notebooks, "03_third", HEAD + "third_epochs: int = 3\n")
+    with pytest.raises(UserError) as caught:
+        run_course({"third_epochs": 1}, only=only, out_dir=tmp_path / "run")
+    assert "'third_epochs' belongs to 03_third" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_name_that_a_notebook_has_for_it_is_proposed(notebooks, no_kernel):
+    _write(notebooks, "03_third", HEAD + "third_epochs: int = 3\nepoch: int = 3\n")
+    with pytest.raises(UserError, match="did you mean 'third_epochs'"):
+        run_course({"epochs": 1}, only=["03"])
+
+
+def test_of_a_file_for_all_notebooks_each_takes_its_own(notebooks):
+    given = {"epochs": 1, "flag": True, "data_dir": "x", "out_dir": "y", "typo": 1}
+    assert applicable(given, ["02"]) == {"flag": True, "data_dir": "x", "typo": 1}
+    assert applicable(given, None) == {"epochs": 1, "flag": True, "data_dir": "x", "typo": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("title=2024", "2024"), ("title=on", "on"), ("title=007", "007"), ("title=1e3", "1e3"),
+        ("title=2024-01-01", "2024-01-01"), ("title=null", "null"), ("title=a=b", "a=b"),
+        ("title='2024'", "2024"), ("title=", ""), ("title=[1", "[1"), ("title=a: b", "a: b"),
+        ("data_dir=1_000", "1_000"), ("epochs=3", 3), ("flag=on", True), ("names=[a, 1]", ["a", 1]),
+        ("unknown=3", 3),
+    ],
+)  # fmt: skip
+def test_a_text_is_taken_as_it_stands(notebooks, text, value):
+    name, _, _ = text.partition("=")
+    assert parse_parameter(text) == (name, value)
+
+
+def test_a_folder_called_like_a_number_is_a_data_set(notebooks, instant, tmp_path, monkeypatch):
+    (tmp_path / "2024").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run_course(dict([parse_parameter("data_dir=2024")]))
+    assert instant[0][1]["data_dir"] == str(tmp_path / "2024")
+    assert paths.data_folder(2024) == tmp_path / "2024"
+
+
+def test_a_number_in_a_file_where_a_text_belongs_is_refused_with_the_remedy(notebooks, no_kernel):
+    with pytest.raises(UserError, match="put it in quotes: title: '2024'"):
+        run_course({"title": 2024})
+
+
+def test_a_default_that_differs_between_notebooks_is_recorded_as_a_comment(
+    notebooks, instant, tmp_path
+):
+    _write(notebooks, "03_third", HEAD + 'title: str = "y"\n')
+    record = run_course({}, out_dir=tmp_path / "run") / "parameters.yaml"
+    assert "title" not in yaml.safe_load(record.read_text())
+    assert "# 02_second: title: x\n# 03_third: title: y\n" in record.read_text()
+
+
+def test_a_recorded_run_can_be_repeated(notebooks, instant, tmp_path):
+    run = run_course({"epochs": 5, "title": "é"}, out_dir=tmp_path / "run")
+    first = [(name, given | {"out_dir": ""}) for name, given in instant]
+    instant.clear()
+    content = yaml.safe_load((run / "parameters.yaml").read_text(encoding="utf-8"))
+    run_course(applicable(content, None), out_dir=tmp_path / "again")
+    for (name, given), (old_name, old) in zip(instant, first, strict=True):
+        assert name == old_name and old.items() <= (given | {"out_dir": ""}).items()
+
+
+@pytest.mark.parametrize("content", [b"", b"no notebook", b"[]", b'{"cells": 3}', b"\xff\xfe"])
+def test_a_damaged_notebook_is_named(notebooks, no_kernel, content):
+    (notebooks / "02_second.ipynb").write_bytes(content)
+    with pytest.raises(UserError, match=r"02_second\.ipynb is damaged"):
+        run_course({"epochs": 1})
+
+
 def test_out_dir_is_said_with_out(notebooks, no_kernel):
     with pytest.raises(UserError, match="--out"):
         run_course({"out_dir": "somewhere"})
@@ -211,9 +293,88 @@ def test_only_goes_on_with_an_earlier_run_and_with_what_it_was_given(notebooks, 
     assert run_course({"flag": True}, only=["02"], out_dir=run) == run
     ((name, given),) = instant
     assert name == "02_second"
-    assert given == {"data_dir": str(tmp_path / "mine"), "flag": True, "out_dir": str(run)}
+    assert given == {
+        "data_dir": str(tmp_path / "mine"), "flag": True, "out_dir": str(run),
+        "names": [], "title": "x",
+    }  # fmt: skip
     recorded = yaml.safe_load((run / "parameters.yaml").read_text())
     assert recorded["epochs"] == 5 and recorded["flag"] is True
+
+
+def test_runs_that_start_together_get_a_folder_each(notebooks, instant, tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: course._own_folder("", {}, True), range(24)))
+    assert len(set(folders)) == 24
+
+
+def test_of_runs_that_start_together_with_one_out_one_gets_it(notebooks, tmp_path):
+    def start(_) -> bool:
+        try:
+            course._own_folder(tmp_path / "run", {}, True)
+        except UserError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(start, range(16))) == 1
+
+
+@pytest.mark.parametrize(
+    "files", [["real/a.jpg", "fake/b.jpg"], ["parameters.yaml"], ["notes.txt"], [".hidden"]]
+)
+@pytest.mark.parametrize("only", [None, ["01"]])
+def test_a_folder_of_something_else_is_never_written_into(
+    notebooks, no_kernel, tmp_path, files, only
+):
+    for name in files:
+        (tmp_path / "mine" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / name).write_text("epochs: 3\n")
+    with pytest.raises(UserError, match="not empty"):
+        run_course({}, only=only, out_dir=tmp_path / "mine")
+    found = [path.relative_to(tmp_path / "mine") for path in (tmp_path / "mine").rglob("*")]
+    assert sorted(str(path) for path in found if path.suffix) == sorted(
+        name for name in files if Path(name).suffix
+    )
+
+
+def test_a_run_is_not_gone_on_with_on_other_data(notebooks, instant, tmp_path):
+    for name in ("mine", "other"):
+        (tmp_path / name).mkdir()
+    run = run_course({"data_dir": str(tmp_path / "mine")}, out_dir=tmp_path / "run")
+    before = (run / "parameters.yaml").read_text()
+    with pytest.raises(UserError, match=r"holds a run with the data set .*mine, not .*other"):
+        run_course({"data_dir": str(tmp_path / "other")}, only=["02"], out_dir=run)
+    assert (run / "parameters.yaml").read_text() == before
+    run_course({"data_dir": str(tmp_path / "mine" / ".." / "mine")}, only=["02"], out_dir=run)
+
+
+def test_a_run_by_default_data_is_gone_on_with_by_its_name(notebooks, instant, tmp_path):
+    run = run_course({}, out_dir=tmp_path / "run")
+    run_course({"data_dir": "sample"}, only=["02"], out_dir=run)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_two_runs_do_not_go_on_in_one_folder_together(notebooks, instant, tmp_path):
+    run = run_course({}, out_dir=tmp_path / "run")
+    with course._locked(run / "parameters.yaml"):
+        with pytest.raises(UserError, match="Another run is writing"):
+            run_course({}, only=["02"], out_dir=run)
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"),
+                                   OSError(28, "No space left on device")])  # fmt: skip
+@pytest.mark.parametrize("method", ["mkdir", "touch", "write_text"])
+def test_a_folder_that_cannot_be_written_is_one_line(
+    notebooks, no_kernel, tmp_path, monkeypatch, method, error
+):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Path, method, refuse)
+    for out_dir in (tmp_path / "run", ""):
+        with pytest.raises(UserError, match=error.strerror) as caught:
+            run_course({}, out_dir=out_dir)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_file_cannot_receive_a_run(notebooks, no_kernel, tmp_path):
