@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
     )
+    _add_trust_list(predict)
     predict.set_defaults(command=_predict)
 
     export = commands.add_parser(
@@ -142,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_count, default=5000, help="0 for any free one (default %(default)s)"
     )
     _add_model(serve)
+    _add_trust_list(serve)
     serve.set_defaults(command=_serve)
 
     evaluate = commands.add_parser("evaluate", help="measure a detector on labelled data sets")
@@ -222,6 +224,23 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_trust_list(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--trust-list", default="", metavar="FILE",
+        help="a PEM file of certificates: whose signed Content Credentials are trusted "
+        "(default: the environment variable DEEPFAKE_LAB_TRUST_LIST, else nobody's)",
+    )  # fmt: skip
+
+
+def _name_trust_list(file: str) -> None:
+    """Check the trust list before any work, and leave its name to whoever reads photos."""
+    from deepfake_lab.photos import credentials
+
+    if file:
+        os.environ[credentials.TRUST_LIST] = file
+    credentials.trust_list()
+
+
 def _add_layout(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--layout", choices=LAYOUTS, default="auto", metavar="LAYOUT",
@@ -274,6 +293,7 @@ def _run(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from deepfake_lab.scoring.answering import predict
 
+    _name_trust_list(options.trust_list)
     return predict(options)
 
 
@@ -299,6 +319,7 @@ def _export(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from deepfake_lab.web import serve
 
+    _name_trust_list(options.trust_list)
     return serve(options.host, options.port, options.model)
 
 

@@ -21,10 +21,10 @@ from deepfake_lab.extras import require
 from deepfake_lab.litert import Graph, cores
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos import images
+from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
 from deepfake_lab.photos.listing import find_photos
-from deepfake_lab.photos.provenance import Evidence
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge

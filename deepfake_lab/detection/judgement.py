@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab.extras import require
+from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.images import FramedFace
-from deepfake_lab.photos.provenance import Evidence
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd

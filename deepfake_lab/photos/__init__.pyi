@@ -1,3 +1,4 @@
+from .evidence import Evidence as Evidence
 from .faces import Face as Face, find_faces as find_faces
 from .framing import frame_center as frame_center
 from .images import (
@@ -11,5 +12,4 @@ from .images import (
     read_photo as read_photo,
 )
 from .listing import Found as Found, find_photos as find_photos
-from .provenance import Evidence as Evidence
 from .sharpness import measure_sharpness as measure_sharpness

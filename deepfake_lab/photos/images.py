@@ -17,8 +17,9 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.faces import Face, find_faces
-from deepfake_lab.photos.provenance import Evidence, jpeg_quality, read_evidence
+from deepfake_lab.photos.provenance import jpeg_quality, read_evidence
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 

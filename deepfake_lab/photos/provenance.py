@@ -1,70 +1,39 @@
-"""What a file says about itself: Content Credentials and metadata, as evidence beside the score.
+"""What a file says about itself, as evidence beside the score: texts, EXIF, XMP, and what else.
 
 None of it enters the score. Metadata is easy to remove and easy to forge; signed Content
 Credentials are easy to remove, but not to forge. That a file says nothing proves nothing.
 """
 
+import html
 import io
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain, islice
 
 from PIL import ExifTags, Image
 
-#: How much of a file's words is looked at: most texts, characters of each, bytes of its XMP data,
-#: and most pieces of evidence. A photo has less of all; a hostile file has megabytes.
+from deepfake_lab.photos.credentials import read_credentials
+from deepfake_lab.photos.evidence import (
+    MAX_CHARACTERS,
+    Evidence,
+    short,
+    source_type_meaning,
+    source_type_name,
+)
+from deepfake_lab.photos.hidden import read_hidden
+
+#: How much of a file's words is looked at: most texts, bytes of its XMP data, prefixes for one
+#: namespace in there, and most pieces of evidence. A photo has less of all; a hostile file has
+#: megabytes.
 MAX_TEXTS = 200
-MAX_CHARACTERS = 10_000
 MAX_XMP_BYTES = 1_000_000
+MAX_PREFIXES = 3
 MAX_EVIDENCE = 12
 
 #: The first bytes of a PNG file.
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-
-@dataclass(frozen=True)
-class Evidence:
-    """One thing that a file says about itself.
-
-    Attributes:
-        kind: ``content_credentials``, ``source_type``, ``generator``, ``software`` or ``camera``.
-        sentence: what it says, for a person.
-        quote: the words in the file, shortened; empty where the sentence has them all.
-    """
-
-    kind: str
-    sentence: str
-    quote: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.sentence} “{self.quote}”" if self.quote else self.sentence
-
-
-#: What the last part of an IPTC digital source type means.
-#: Source: https://cv.iptc.org/newscodes/digitalsourcetype/
-SOURCE_TYPES = {
-    "trainedAlgorithmicMedia": "made by a generative AI model",
-    "compositeWithTrainedAlgorithmicMedia": "partly made by a generative AI model",
-    "compositeSynthetic": "put together with synthetic parts",
-    "algorithmicMedia": "made by an algorithm that learned from no data",
-    "dataDrivenMedia": "made from data",
-    "virtualRecording": "recorded in a virtual scene",
-    "digitalCreation": "made by a person with a digital tool",
-    "digitalArt": "made by a person with a digital tool",
-    "humanEdits": "edited by a person",
-    "minorHumanEdits": "slightly edited by a person",
-    "composite": "put together from several pictures",
-    "compositeCapture": "put together from several photos",
-    "computationalCapture": "taken with a camera that computes",
-    "digitalCapture": "taken with a digital camera",
-    "negativeFilm": "scanned from film",
-    "positiveFilm": "scanned from film",
-    "print": "scanned from paper",
-    "screenCapture": "a capture of a screen",
-}
 
 # Text chunks in which image generators keep their settings -> the program that writes them.
 _SETTINGS = {
@@ -84,7 +53,16 @@ _GENERATORS = re.compile(
     r"|generated\.photos|\bgrok\b",
     re.IGNORECASE,
 )
-_XMP_SOURCE_TYPE = re.compile(rb"digitalsourcetype/(\w{1,60})")
+# The value of the property, as an attribute, as text or as a resource; or the address anywhere.
+_XMP_SOURCE_TYPE = re.compile(
+    rb"digitalsource(?:file)?type(?:\s*=\s*[\"']|(?:\s+rdf:resource\s*=\s*[\"']|\s*>)\s*|/)"
+    rb"([^\"'<>]{1,200})",
+    re.IGNORECASE,
+)
+# The prefix that stands for the namespace of the label, and what it names.
+_XMP_LABEL_PREFIX = re.compile(
+    rb"xmlns:(\w{1,40})\s*=\s*[\"']http://www\.tc260\.org\.cn/ns/AIGC/1\.0/[\"']"
+)
 _XMP_TOOL = re.compile(rb"(?:CreatorTool|photoshop:Credit)(?:=\"|>\s*)([^\"<]{1,200})")
 
 
@@ -92,8 +70,11 @@ def read_evidence(image: Image.Image, data: bytes) -> tuple[Evidence, ...]:
     """Return what a file says about itself; empty where it says nothing that matters here.
 
     Args:
-        image: the file, opened by Pillow; whether it has been decoded does not matter.
+        image: the file, decoded by Pillow.
         data: its bytes.
+
+    Raises:
+        UserError: the trust list that the user named cannot be read.
     """
     mime = Image.MIME.get(image.format or "", "")
     try:
@@ -103,7 +84,8 @@ def read_evidence(image: Image.Image, data: bytes) -> tuple[Evidence, ...]:
                 found = _told_by(again)
     except Exception as error:  # as at the pixels: a decoder may raise anything
         found = [Evidence("software", "Its metadata is damaged.", type(error).__name__)]
-    return tuple(islice(chain(_content_credentials(data, mime), found), MAX_EVIDENCE))
+    told = chain(read_credentials(data, mime), read_hidden(image), found)
+    return tuple(islice(told, MAX_EVIDENCE))
 
 
 def jpeg_quality(image: Image.Image) -> int | None:
@@ -158,17 +140,20 @@ def _from_texts(image: Image.Image) -> Iterator[Evidence]:
             value = value[:MAX_CHARACTERS].decode("utf-8", "replace")
         if not isinstance(value, str) or key == "XML:com.adobe.xmp":
             continue
+        if key == "AIGC":
+            yield _ai_label(value)
+            continue
         text = f"{key}: {value[:MAX_CHARACTERS]}"
         if key in _SETTINGS:
             yield Evidence(
                 "generator",
                 f"The file carries the settings of an image generator ({_SETTINGS[key]}).",
-                _short(text),
+                short(text),
             )
         elif _GENERATORS.search(text):
-            yield Evidence("generator", "The file names an image generator.", _short(text))
+            yield Evidence("generator", "The file names an image generator.", short(text))
         elif key == "Software":
-            yield Evidence("software", f"The file names the program “{_short(value, 80)}”.")
+            yield Evidence("software", f"The file names the program “{short(value, 80)}”.")
 
 
 def _from_exif(image: Image.Image) -> Iterator[Evidence]:
@@ -189,15 +174,40 @@ def _from_exif(image: Image.Image) -> Iterator[Evidence]:
             continue
         value = value[:MAX_CHARACTERS]
         text = f"{key}: {value}"
+        if '"Label"' in value and '"ContentProducer"' in value:
+            yield _ai_label(value)
+            continue
         settings = key == "UserComment" and "Steps: " in value and "Sampler" in value
         if settings or _GENERATORS.search(text):
-            yield Evidence("generator", "The file names an image generator.", _short(text))
+            yield Evidence("generator", "The file names an image generator.", short(text))
         elif key == "Software":
-            yield Evidence("software", f"The file names the program “{_short(value, 80)}”.")
+            yield Evidence("software", f"The file names the program “{short(value, 80)}”.")
     camera = [exif.get(tag) for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
-    words = _short(" ".join(part for part in camera if isinstance(part, str)), 80)
+    words = short(" ".join(part for part in camera if isinstance(part, str)), 80)
     if words:
         yield Evidence("camera", f"The file names the camera “{words}”.")
+
+
+#: What the numbers of the label mean.
+_AI_LABELS = {"1": "made by AI", "2": "possibly made by AI", "3": "suspected to be made by AI"}
+
+
+def _ai_label(text: str) -> Evidence:
+    """Read the label that Chinese law asks of whoever makes or spreads AI content.
+
+    Source: GB 45438-2025, appendix E (the JSON text); TC260-PG-20258A (its place in image files).
+    """
+    carries = "The file carries the label of China's standard for AI content (GB 45438-2025)"
+    try:
+        told = json.loads(text[:MAX_CHARACTERS])
+        told = told.get("AIGC", told)
+        meaning = _AI_LABELS.get(str(told["Label"]).strip())
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return Evidence("ai_label", f"{carries}, which cannot be read.", short(text))
+    says = meaning or f"“{short(str(told['Label']), 20)}”, a value that the standard does not know"
+    named = {key: told.get(key) for key in ("ContentProducer", "ContentPropagator")}
+    quote = "; ".join(f"{key}: {value}" for key, value in named.items() if value)
+    return Evidence("ai_label", f"{carries}. It says: {says}.", short(quote))
 
 
 def _from_xmp(image: Image.Image) -> Iterator[Evidence]:
@@ -206,82 +216,18 @@ def _from_xmp(image: Image.Image) -> Iterator[Evidence]:
     packet = packet[:MAX_XMP_BYTES]
     packet = packet.encode() if isinstance(packet, str) else packet
     for match in dict.fromkeys(_XMP_SOURCE_TYPE.findall(packet)):
-        name = match.decode("ascii", "replace")
-        yield Evidence("source_type", f"Its metadata calls it {_meaning(name)}.", name)
+        if name := source_type_name(match.decode("utf-8", "replace")):
+            yield Evidence(
+                "source_type", f"Its metadata calls it {source_type_meaning(name)}.", name
+            )
+    for prefix in list(dict.fromkeys(_XMP_LABEL_PREFIX.findall(packet)))[:MAX_PREFIXES]:
+        label = rb"\b" + prefix + rb":AIGC(?:\s*=\s*(?:\"([^\"]+)\"|'([^']+)')|\s*>([^<]+)<)"
+        for found in re.finditer(label, packet):
+            value = next(filter(None, found.groups()))[: 2 * MAX_CHARACTERS]
+            yield _ai_label(html.unescape(value.decode("utf-8", "replace")))
     for match in dict.fromkeys(_XMP_TOOL.findall(packet)):
         tool = match.decode("utf-8", "replace")
         if _GENERATORS.search(tool):
-            yield Evidence("generator", "The file names an image generator.", _short(tool))
+            yield Evidence("generator", "The file names an image generator.", short(tool))
         else:
-            yield Evidence("software", f"The file names the program “{_short(tool, 80)}”.")
-
-
-def _content_credentials(data: bytes, mime: str) -> Iterator[Evidence]:
-    if b"c2pa" not in data or b"jumb" not in data:
-        return
-    if find_spec("c2pa") is None:
-        yield Evidence(
-            "content_credentials",
-            "The file carries Content Credentials. To read them, install the extra “provenance”.",
-        )
-        return
-    import c2pa
-
-    # Nothing is ever fetched: a file must not make this server call an address of its choice.
-    offline = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
-    try:
-        context = c2pa.Context(c2pa.Settings.from_dict(offline))
-        reader = c2pa.Reader.try_create(mime, io.BytesIO(data), context=context)
-        report = json.loads(reader.json()) if reader else {}
-    except (c2pa.C2paError, ValueError) as error:
-        yield Evidence(
-            "content_credentials",
-            "The file carries Content Credentials that cannot be read: they are damaged.",
-            _short(str(error), 80),
-        )
-        return
-    manifest = report.get("manifests", {}).get(report.get("active_manifest"))
-    if manifest:
-        yield from _manifest(manifest, report.get("validation_state", "Invalid"))
-
-
-def _manifest(manifest: dict, state: str) -> Iterator[Evidence]:
-    signer = _short(str(manifest.get("signature_info", {}).get("issuer") or "somebody unnamed"), 80)
-    makers = manifest.get("claim_generator_info") or [{}]
-    maker = _short(str(makers[0].get("name") or manifest.get("claim_generator") or ""), 80)
-    made = f", written by “{maker}”" if maker else ""
-    state_words = {
-        "Trusted": "The signature is intact, and its signer is known.",
-        "Valid": "The signature is intact; who stands behind that name was not checked.",
-    }.get(
-        state,
-        "But they do NOT fit this file: it was changed after signing, or they were copied from "
-        "another file.",
-    )
-    yield Evidence(
-        "content_credentials",
-        f"Content Credentials (C2PA), signed in the name of “{signer}”{made}. {state_words}",
-    )
-    for assertion in manifest.get("assertions", []):
-        if not str(assertion.get("label", "")).startswith("c2pa.actions"):
-            continue
-        actions = assertion.get("data", {}).get("actions", [])
-        for kind in dict.fromkeys(str(a.get("digitalSourceType", "")) for a in actions):
-            name = kind.rsplit("/", 1)[-1]
-            if name:
-                yield Evidence(
-                    "content_credentials",
-                    f"The Content Credentials call it {_meaning(name)}.",
-                    _short(name, 60),
-                )
-
-
-def _meaning(source_type: str) -> str:
-    return SOURCE_TYPES.get(source_type, f"“{_short(source_type, 60)}”")
-
-
-def _short(text: str, length: int = 200) -> str:
-    """Return text on one line, without control characters, cut to a length."""
-    start = text[: 10 * length]  # of megabytes, too, no more than that is looked at
-    words = " ".join("".join(c if c.isprintable() else " " for c in start).split())
-    return words if len(words) <= length else f"{words[: length - 1]}…"
+            yield Evidence("software", f"The file names the program “{short(tool, 80)}”.")

@@ -19,6 +19,7 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.photos.evidence import UNREADABLE
 from deepfake_lab.web import limits, uploads
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer
@@ -115,6 +116,7 @@ def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = No
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
             "share": _share,
             "formats": uploads.FORMATS,
+            "unreadable": UNREADABLE,
             # The arrow stays on the bar.
             "marker": lambda p_fake: f"{min(max(p_fake, 0.01), 0.99):.2%}"[:-1],
         }

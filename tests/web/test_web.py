@@ -10,14 +10,14 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from benchmarks.web import form, photo
 from deepfake_lab import paths
-from deepfake_lab.photos import images, provenance
+from deepfake_lab.photos import images
 from deepfake_lab.web import about, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
 from deepfake_lab.web.uploads import Upload
+from tests.telling import png
 
 
 @pytest.fixture(scope="module")
@@ -218,32 +218,9 @@ def test_the_api_describes_its_detector(client, detector):
 # --- what the file says about itself ---
 
 
-def sentences(data: bytes) -> str:
-    return " ".join(f"{e.sentence} {e.quote}" for e in images.read_photo(data).evidence)
-
-
-def png(**texts: str) -> bytes:
-    info = PngInfo()
-    for key, value in texts.items():
-        info.add_itxt(key.replace("__", ":").replace("_", "."), value)
-    return photo("PNG", pnginfo=info)
-
-
 def test_a_plain_photo_says_nothing_about_itself(face, client):
     assert images.read_photo(face).evidence == ()
     assert "that proves nothing" in text_of(send(client, ("a.jpg", face), path="/answer"))
-
-
-def test_settings_of_an_image_generator_are_found():
-    said = sentences(png(parameters="a sailor Steps: 20, Sampler: Euler a"))
-    assert "settings of an image generator" in said and "a sailor" in said
-
-
-def test_what_a_png_says_behind_its_pixels_is_found():
-    words = png(parameters="a sailor Steps: 20, Sampler: Euler a")
-    said, start = words[33 : words.index(b"IDAT") - 4], words.index(b"IDAT") - 4
-    behind = words[:33] + words[start:-12] + said + words[-12:]
-    assert "settings of an image generator" in sentences(behind)
 
 
 def test_a_damaged_text_behind_the_pixels_is_told_and_no_bug(client):
@@ -251,30 +228,6 @@ def test_a_damaged_text_behind_the_pixels_is_told_and_no_bug(client):
     damaged = data[:-12] + b"\0\0\0\3tEXta\0b????" + data[-12:]
     (told,) = send(client, ("a.png", damaged)).json["predictions"]
     assert told["evidence"][0]["sentence"] == "Its metadata is damaged."
-
-
-def test_an_editing_program_is_named_without_blame():
-    found = images.read_photo(png(Software="GIMP 2.10")).evidence
-    assert [(e.kind, "GIMP 2.10" in e.sentence) for e in found] == [("software", True)]
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_the_xmp_source_type_is_found(kind):
-    address = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    packet = f'<x:xmpmeta><a Iptc4xmpExt:DigitalSourceType="{address}"/></x:xmpmeta>'
-    if kind == "PNG":
-        info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", packet)
-        data = photo(kind, pnginfo=info)
-    else:
-        data = photo(kind, xmp=packet.encode())
-    assert "made by a generative AI model" in sentences(data)
-
-
-def test_a_camera_in_the_exif_data_is_named():
-    exif = Image.Exif()
-    exif[0x010F], exif[0x0110] = "NIKON", "D90"
-    assert "the camera “NIKON D90”" in sentences(photo(exif=exif))
 
 
 def test_metadata_changes_nothing_of_the_score(client):
@@ -287,97 +240,6 @@ def test_metadata_changes_nothing_of_the_score(client):
 def test_metadata_is_shown_escaped_and_shortened(client):
     page = send(client, ("a.png", png(parameters="<script>" + 5000 * "x")), path="/answer").text
     assert "<script>" not in page and "&lt;script&gt;" in page and 300 * "x" not in page
-
-
-def test_content_credentials_are_read_and_checked():
-    said = sentences(signed(photo()))
-    assert "signed in the name of “Example Newsroom”" in said and "signature is intact" in said
-    assert "call it made by a generative AI model" in said
-
-
-def test_content_credentials_of_a_changed_file_do_not_fit():
-    data = bytearray(signed(photo()))
-    data[-300] ^= 0x55
-    assert "do NOT fit this file" in sentences(bytes(data))
-
-
-def test_content_credentials_without_the_extra_are_at_least_mentioned(monkeypatch):
-    data = signed(photo())
-    monkeypatch.setattr(provenance, "find_spec", lambda name: None)
-    assert "install the extra “provenance”" in sentences(data)
-
-
-def test_content_credentials_elsewhere_are_not_fetched(monkeypatch):
-    """A file must not make the server call an address of its choice."""
-    import socketserver
-    import threading
-
-    calls = []
-
-    class Listener(socketserver.BaseRequestHandler):
-        def handle(self):
-            calls.append(self.client_address)
-
-    with socketserver.TCPServer(("127.0.0.1", 0), Listener) as listener:
-        threading.Thread(target=listener.serve_forever, daemon=True).start()
-        address = f"http://127.0.0.1:{listener.server_address[1]}/manifest.c2pa"
-        packet = f'<x:xmpmeta><a dcterms:provenance="{address}" note="c2pa jumb"/></x:xmpmeta>'
-        images.read_photo(photo(xmp=packet.encode()))
-        listener.shutdown()
-    assert calls == []
-
-
-def signed(data: bytes) -> bytes:
-    """Return a JPEG with Content Credentials, signed with a throw-away key."""
-    c2pa = pytest.importorskip("c2pa", reason="the extra `provenance` is not installed")
-    import datetime
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-
-    keys = {name: ec.generate_private_key(ec.SECP256R1()) for name in ("root", "signer")}
-    now = datetime.datetime.now(datetime.UTC)
-
-    def name(common: str) -> x509.Name:
-        words = {NameOID.ORGANIZATION_NAME: "Example Newsroom", NameOID.COMMON_NAME: common}
-        return x509.Name([x509.NameAttribute(key, value) for key, value in words.items()])
-
-    def certificate(subject: str) -> bytes:
-        root = subject == "root"
-        usage = x509.KeyUsage(not root, *[False] * 4, root, root, False, False)
-        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
-        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys["root"].public_key())
-        builder = (
-            x509.CertificateBuilder(name("root"), name(subject), keys[subject].public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(root, None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(issuer, critical=False)
-        )
-        builder = builder if root else builder.add_extension(purpose, critical=False)
-        made = builder.sign(keys["root"], hashes.SHA256())
-        return made.public_bytes(serialization.Encoding.PEM)
-
-    key = keys["signer"].private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    chain = certificate("signer") + certificate("root")
-    signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", chain, key, None))
-    kind = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    action = {"action": "c2pa.created", "digitalSourceType": kind}
-    manifest = {
-        "claim_generator_info": [{"name": "Example Imager", "version": "1"}],
-        "assertions": [{"label": "c2pa.actions", "data": {"actions": [action]}}],
-    }
-    out = io.BytesIO()
-    c2pa.Builder(manifest).sign(signer, "image/jpeg", io.BytesIO(data), out)
-    return out.getvalue()
 
 
 # --- the gallery ---
