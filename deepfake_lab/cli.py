@@ -312,7 +312,9 @@ def _export(options: argparse.Namespace) -> int:
         raise UserError("--quantise measures what it costs: give --data DATA.")
     from deepfake_lab.training.quantize import export_quantised
 
-    print(export_quantised(options.name, options.quantise, options.data, options.layout).about)
+    made = export_quantised(options.name, options.quantise, options.data, options.layout)
+    print(made.about)
+    print(f"Ask it with `deepfake-lab predict PHOTO --quantised --model {made.folder}`.")
     return 0
 
 

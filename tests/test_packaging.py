@@ -84,10 +84,47 @@ def test_no_list_of_packages_names_an_index_or_a_file_of_one_machine(name):
 def test_the_conda_environment_installs_what_is_locked():
     dependencies = yaml.safe_load(_text("environment.yml"))["dependencies"]
     (pip,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
-    assert "-r requirements.txt" in pip
-    assert set(pip) <= {"-r requirements.txt", "--no-deps -e ."}
+    assert pip == ["-r requirements.txt", "-e ."]
     others = {entry.partition("=")[0] for entry in dependencies if isinstance(entry, str)}
     assert others == {"python", "pip"}
+
+
+def _as_pip_reads(lines: list[str], folder: Path) -> list:
+    """Return what pip takes from a file with these lines, as conda hands it; a bad line raises."""
+    from pip._internal.network.session import PipSession
+    from pip._internal.req.req_file import parse_requirements
+
+    file = folder / "condaenv.requirements.txt"
+    file.write_text("\n".join(lines))
+    return list(parse_requirements(str(file), PipSession()))
+
+
+def test_pip_understands_every_line_of_the_conda_environment(tmp_path, locked):
+    dependencies = yaml.safe_load(_text("environment.yml"))["dependencies"]
+    (lines,) = (entry["pip"] for entry in dependencies if isinstance(entry, dict))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    read = _as_pip_reads(lines, tmp_path)
+    for requirement in read:
+        if not requirement.is_editable:
+            Requirement(requirement.requirement)
+    assert len(read) == len(locked) + 1
+    assert [one.requirement for one in read if one.is_editable] == ["."]
+
+
+def test_an_option_before_an_editable_package_is_no_line_of_pips(tmp_path):
+    from pip._internal.exceptions import RequirementsFileParseError
+
+    with pytest.raises(RequirementsFileParseError):
+        _as_pip_reads(["--no-deps -e ."], tmp_path)
+
+
+def test_the_tools_of_the_commit_hook_are_those_that_are_locked(locked):
+    versions = {package.name: str(package.specifier) for package in locked}
+    repositories = yaml.safe_load(_text(".pre-commit-config.yaml"))["repos"]
+    for repository in repositories:
+        tool = repository["repo"].rpartition("/")[2].removesuffix("-pre-commit")
+        assert versions[tool] == f"=={repository['rev'].removeprefix('v')}", tool
+    assert len(repositories) == 2
 
 
 def test_every_file_agrees_on_the_versions_of_python(project):

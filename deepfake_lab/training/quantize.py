@@ -7,6 +7,7 @@ folder: who uses the smaller model is told.
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,10 @@ from deepfake_lab.training.calibration import fit_calibration
 #: ``float16``: weights in 16 bits, half of the size; no faster.
 KINDS = ("int8", "float16")
 
+#: With fewer test photos of a label than this, what is lost cannot be told: on five photos that two
+#: models put into the same order it is 0.0000 (0.0000 to 0.0000), whatever they do elsewhere.
+FEWEST = 20
+
 #: Training photos that show what range the values inside the network have.
 SHOWN = 100
 
@@ -36,6 +41,9 @@ def export_quantised(
     name: str | Path, kind: str, data: str | Path, layout: str = "auto", out_dir: str | Path = ""
 ) -> Detector:
     """Write a quantised model into a run folder and measure what it loses.
+
+    The folder of a detector that the project ships is only read: what is made of it goes into a
+    copy, ``<home>/models/<name>-<kind>``, which has that name.
 
     Args:
         name: of the detector, or its run folder.
@@ -52,17 +60,24 @@ def export_quantised(
         95% interval over the same resamples), ``auc_before``, ``auc_after``, ``data``, ``photos``.
 
     Raises:
-        UserError: an unknown kind, no such detector or data set, or a split of the data set that
-            has not both labels.
+        UserError: an unknown kind, no such detector or data set, a split of the data set that has
+            not both labels, or fewer than :data:`FEWEST` test photos of one.
     """
     if kind not in KINDS:
         raise UserError(f"Unknown quantisation '{kind}'; known: {', '.join(KINDS)}.")
     before = Detector.load(name, out_dir)
     folder = paths.model_folder(name, out_dir)
+    target = _own_folder(folder, kind, out_dir)
     manifest = read_dataset(data, layout).manifest
     train, valid, test = (manifest[manifest["split"] == split] for split in SPLITS)
     if min(part["label"].nunique() for part in (train, valid, test)) < 2:
         raise UserError(f"'{data}' needs real and fake photos in train, valid and test.")
+    fewest = int(test["label"].value_counts().min())
+    if fewest < FEWEST:
+        raise UserError(
+            f"'{data}' has {fewest} test photos of one label: what the smaller model loses can be "
+            f"measured on {FEWEST} or more of each."
+        )
     shown = _frames(before, train.sample(min(SHOWN, len(train)), random_state=0)["path"])
     content = quantised_tflite(folder, before.config["sha256"]["model.keras"], kind, shown)
     after = Detector(folder, before.config, content)
@@ -76,10 +91,28 @@ def export_quantised(
         **_auc_loss(before.predict_many(test), after.predict_many(test)),
         "data": Path(data).name,
     }
-    _replace(folder / QUANTISED, content)
-    config = before.config | {"quantised": record}
-    _replace(paths.detector_file(folder), (json.dumps(config, indent=2) + "\n").encode())
-    return Detector.load(folder, quantised=True)
+    try:
+        if target != folder:
+            # Without the modes of the files: what is shipped may be read-only.
+            shutil.copytree(folder, target, copy_function=shutil.copyfile, dirs_exist_ok=True)
+        _replace(target / QUANTISED, content)
+        config = before.config | {"name": target.name, "quantised": record}
+        _replace(paths.detector_file(target), (json.dumps(config, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error}).") from error
+    return Detector.load(target, quantised=True)
+
+
+def _own_folder(folder: Path, kind: str, out_dir: str | Path) -> Path:
+    """Return the run folder that may be written to: itself, or a copy of one that is shipped."""
+    shipped = [paths.project() / "models" / name for name in paths.SHIPPED]
+    target = folder
+    if folder.resolve() in [path.resolve() for path in shipped]:
+        target = paths.new_model_folder(f"{folder.name}-{kind}", out_dir)
+    there = next(parent for parent in (target, *target.parents) if parent.exists())
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{target}: cannot be written (Permission denied).")
+    return target
 
 
 def quantised_tflite(folder: Path, expected: str, kind: str, shown: list[np.ndarray]) -> bytes:

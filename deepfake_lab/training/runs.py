@@ -94,7 +94,10 @@ def save_run(
                 **{split: len(part.manifest) for split, part in splits.items()},
             },
             "versions": {package: version(package) for package in _RECORDED},
-            "git_commit": _git_commit(),
+            "optimizer": _kind(getattr(model, "optimizer", None)),
+            "loss": _kind(getattr(model, "loss", None)),
+            "git_commit": _git("rev-parse", "--verify", "HEAD"),
+            "git_dirty": _git_dirty(),
             "sha256": checksums(work),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -163,13 +166,24 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
     return found | {"sharpness": scale, "calibration": calibration | {"bias": 0.0}}
 
 
-def _git_commit() -> str | None:
-    """Return the checkout's commit, or None where the project is no checkout."""
+def _kind(part: object) -> str | None:
+    """Return the name of an optimiser or a loss, for the record; None where there is none."""
+    return part if part is None or isinstance(part, str) else type(part).__name__
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the checkout, or None where the project is none or git fails."""
     if not (paths.project() / ".git").exists() or shutil.which("git") is None:
         return None
-    command = ["git", "-C", str(paths.project()), "rev-parse", "--verify", "HEAD"]
+    command = ["git", "-C", str(paths.project()), *arguments]
     found = subprocess.run(command, capture_output=True, text=True)
-    return found.stdout.strip() or None
+    return found.stdout.strip() if found.returncode == 0 else None
+
+
+def _git_dirty() -> bool | None:
+    """Return whether tracked files differ from the commit; None where there is no checkout."""
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return None if changed is None else bool(changed)
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -75,3 +75,34 @@ def test_a_damaged_keras_model_is_not_quantised(run_folder, tmp_path):
 def test_an_unknown_kind_is_refused(run_folder):
     with pytest.raises(UserError, match="known: int8, float16"):
         export_quantised(run_folder, "int4", "sample")
+
+
+def test_the_folder_of_a_shipped_detector_is_only_read(run_folder, tmp_path, monkeypatch, capsys):
+    project = tmp_path / "project"
+    shipped = Path(shutil.copytree(run_folder, project / "models" / "cnn"))
+    for part in shipped.iterdir():
+        part.chmod(0o444)
+    before = {part.name: part.read_bytes() for part in shipped.iterdir()}
+    monkeypatch.setattr(paths, "project", lambda: project)
+    monkeypatch.setenv("DEEPFAKE_LAB_HOME", str(tmp_path / "home"))
+    sample = str(FILES[0].parents[1])
+    for name in ("cnn", str(shipped), "cnn"):  # the third time over what the first has made
+        assert cli.main(["export", name, "--quantise", "float16", "--data", sample]) == 0
+    assert {part.name: part.read_bytes() for part in shipped.iterdir()} == before
+    made = tmp_path / "home" / "models" / "cnn-float16"
+    assert f"--quantised --model {made}" in capsys.readouterr().out
+    assert Detector.load("cnn-float16", quantised=True).name == "cnn-float16"
+
+
+@pytest.mark.parametrize("count", [2, 5, 19])
+def test_too_few_test_photos_are_refused_and_nothing_is_written(run_folder, tmp_path, count):
+    for split in ("train", "valid", "test"):
+        for label in ("real", "fake"):
+            (tmp_path / "data" / split / label).mkdir(parents=True)
+            found = sorted((FILES[0].parents[1] / label).glob("*.jpg"))
+            for i, file in enumerate(found[:count]):
+                shutil.copy(file, tmp_path / "data" / split / label / f"{split}{i}.jpg")
+    before = sorted(run_folder.iterdir())
+    with pytest.raises(UserError, match=r"has \d+ test photos of one label.* 20 or more"):
+        export_quantised(run_folder, "float16", tmp_path / "data")
+    assert sorted(run_folder.iterdir()) == before

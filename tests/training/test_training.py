@@ -356,6 +356,8 @@ def test_a_run_folder_says_how_it_was_made(run_folder, data):
     assert config["data"]["fingerprint"] == data.fingerprint()
     assert set(config["versions"]) >= {"keras", "tensorflow", "numpy"}
     assert {"seed", "recipe", "created", "git_commit", "framing", "image_size"} <= set(config)
+    assert (config["optimizer"], config["loss"]) == ("Adam", "BinaryCrossentropy")
+    assert config["git_dirty"] in ((True, False) if config["git_commit"] else (None,))
 
 
 def test_predictions_of_a_run_are_those_of_its_detector(run_folder, data):
