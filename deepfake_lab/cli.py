@@ -343,8 +343,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
+    from deepfake_lab.auditing.report import check_page
     from deepfake_lab.auditing.survey import audit
 
+    if options.html:  # asked before the work, not after it
+        check_page(options.html)
     found = audit(options.data, options.layout, options.faces)
     print(found.summary())
     if options.html:

@@ -8,6 +8,7 @@ import.
 
 import os
 import re
+import tempfile
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -183,6 +184,23 @@ def _run_folders(root: Path) -> list[Path]:
 
 def _model_roots(out_dir: str | Path) -> list[Path]:
     return list(dict.fromkeys([home(out_dir) / "models", project() / "models"]))
+
+
+def check_writable(folder: Path) -> Path:
+    """Make a folder, write a few bytes into it and remove them; return the folder.
+
+    Ask before long work, not after it.
+
+    Raises:
+        UserError: it cannot be made or written, or its disk is full.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}.") from error
+    return folder
 
 
 def notebooks() -> Path:

@@ -50,13 +50,15 @@ class Finding:
 _READING = {
     "empty file": ("medium", "copy or download it again"),
     "not an image": ("medium", "delete it, or save the picture anew"),
+    "name not UTF-8": ("medium", "rename it"),
     "unreadable file": ("medium", "give yourself permission to read it"),
     "unreadable folder": ("medium", "give yourself permission to open it"),
     "too many pixels": ("medium", "scale it down"),
     "too small": ("medium", "nothing can be seen on it: delete it"),
     "broken link": ("medium", "put the file where the link points, or delete the link"),
     "link to a folder read before": ("low", "delete the link"),
-    "not an image by its ending": ("low", "convert it to JPEG or PNG if it is a photo"),
+    "not an image by its ending": ("low", "nothing, if it is no photo"),
+    "format not read here": ("medium", "convert it to JPEG or PNG"),
     "no label": ("medium", "put it into a folder that says real or fake, or into the manifest"),
     "labels contradict": ("high", "find out which is right, and correct the table or move it"),
     "file in no CSV": ("low", "its folder was believed; add it to the table"),
@@ -67,8 +69,9 @@ _READING = {
 }
 
 _ENDINGS = {
-    "JPEG": {".jpg", ".jpeg", ".jfif"}, "MPO": {".jpg", ".jpeg", ".jfif"}, "PNG": {".png"},
-    "WEBP": {".webp"}, "BMP": {".bmp"}, "GIF": {".gif"}, "TIFF": {".tif", ".tiff"},
+    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"}, "MPO": {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"},
+    "PNG": {".png", ".apng"}, "HEIF": {".heic", ".heif", ".hif"},
+    "WEBP": {".webp"}, "BMP": {".bmp", ".dib"}, "GIF": {".gif"}, "TIFF": {".tif", ".tiff"},
     "AVIF": {".avif"},
 }  # fmt: skip
 
@@ -92,6 +95,8 @@ def files(table: pd.DataFrame) -> list[Finding]:
     checks = [
         ("truncated image", "medium", table["state"] == facts.TRUNCATED,
          "the file ends before the picture does", "copy or download it again"),
+        ("JPEG without its end", "low", table["lacks_end"],
+         "the file lacks its end marker, though no pixel", "copy or download it again"),
         ("damaged image", "medium", table["state"] == facts.DAMAGED,
          "the file opens, but cannot be decoded", "copy or download it again"),
         ("wrong file extension", "low", np.array(wrong, bool),
@@ -191,6 +196,15 @@ def balance(table: pd.DataFrame) -> list[Finding]:
             "balance",
         ))  # fmt: skip
     for split, rows in table.groupby("split"):
+        if rows["label"].nunique() == 1:
+            only = rows["label"].iloc[0]
+            lacks = "fake" if only == "real" else "real"
+            found.append(_finding(
+                f"no {lacks} photos in the {split} split", "high", rows["file"],
+                f"all {len(rows):,} photos of {split} are {only}: "
+                + ("no score can be had from it" if split == "test" else "no detector can be made"),
+                f"bring {lacks} photos into {split}, or make the splits anew", "balance",
+            ))  # fmt: skip
         mine = fake[rows.index].mean()
         if abs(mine - share) > 0.1:
             found.append(_finding(
@@ -234,8 +248,11 @@ def given_away(measured: pd.DataFrame, table: pd.DataFrame) -> list[Finding]:
         hits = pairs[pairs["shortcut"]]
         if not (overall["shortcut"].any() or len(hits)):
             continue
+        does = bool(overall["shortcut"].any())
         parts = [
-            f"AUC {row.auc:.2f} ({row.low:.2f} to {row.high:.2f})" for row in overall.itertuples()
+            f"AUC {row.auc:.2f} ({row.low:.2f} to {row.high:.2f}) over all photos"
+            for row in overall.itertuples()
+            if does
         ]
         strongest = float(overall["auc"].max()) if overall["shortcut"].any() else 0.0
         if len(hits):

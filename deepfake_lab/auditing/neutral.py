@@ -64,6 +64,13 @@ class Prepared:
         """Return what was made of the data set, as text for a person."""
         kept = len(self.after.dataset.manifest)
         lines = [f"{kept:,} photos in {self.folder}, {len(self.left_out):,} left out"]
+        unread = self.before.dataset.problems
+        if len(unread):
+            first = unread.iloc[0]
+            lines.append(
+                f"  {len(unread):6,} more files or rows did not fit; the first: {first['file']}: "
+                f"{first['problem']}"
+            )
         for reason, rows in self.left_out.groupby(self.left_out["reason"].str.split(":").str[0]):
             lines.append(f"  {len(rows):6,} {reason}")
         lines += ["", f"{'AUC without looking at a face':29} before  after"]
@@ -99,6 +106,7 @@ def prepare(
     """
     root, target = paths.data_folder(folder), Path(out).expanduser().resolve()
     _check_settings(root, target, size, framing, quality)
+    paths.check_writable(target if target.exists() else target.parent)
     before = audit(root, layout)
     data = before.dataset
     settings = {
@@ -109,9 +117,15 @@ def prepare(
     rows, left_out = resolve(data)
     rows["target"] = rows["split"] + "/" + rows["label"] + "/" + rows["fingerprint"] + ".jpg"
     if not done.get("complete"):
-        made, failed = _write(rows, target, settings)
-        left_out = pd.concat([left_out, failed], ignore_index=True)
-        _finish(target, rows, made, left_out, settings)
+        try:
+            made, failed = _write(rows, target, settings)
+            left_out = pd.concat([left_out, failed], ignore_index=True)
+            _finish(target, rows, made, left_out, settings)
+        except OSError as error:
+            raise UserError(
+                f"{target} cannot be written: {error.strerror or error}. What was written is kept: "
+                "the same command goes on."
+            ) from error
     left_out = pd.read_csv(target / _LEFT_OUT, dtype=str)
     return Prepared(target, left_out, before, audit(target))
 

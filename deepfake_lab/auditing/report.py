@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from html import escape
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from deepfake_lab import paths
 from deepfake_lab.auditing.checks import SEVERITIES, Finding
 from deepfake_lab.auditing.results import Results
 from deepfake_lab.auditing.shortcuts import THRESHOLD
@@ -100,6 +102,16 @@ def write_report(audit: Results, path: Path) -> Path:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}.") from error
     return path
+
+
+def check_page(path: Path) -> None:
+    """Raise a :class:`UserError` where the page could not be written."""
+    path = path.expanduser()
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no file: name a file for the page.")
+    paths.check_writable(path.parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise UserError(f"{path} cannot be written: no permission.")
 
 
 def _counts(counts: pd.DataFrame) -> str:

@@ -82,7 +82,8 @@ def _read_once(folder: str | Path, layout: str, faces: int, seed: int) -> Datase
     root = paths.data_folder(folder)
     images = scan(root).images
     factstore.collect(root, images, facts.PIXELS, _share(faces, len(images)))
-    return read_dataset(root, layout, seed)
+    # Of what cannot be split an audit has much to say: that it is all copies, for example.
+    return read_dataset(root, layout, seed, must_split=False)
 
 
 def _table(dataset: Dataset, share: float) -> pd.DataFrame:
@@ -146,17 +147,34 @@ def _verdict(measured: pd.DataFrame, found: list[Finding]) -> str:
     elif names:
         top = hits.loc[hits["auc"].idxmax()]
         said = (
-            f"Over all photos nothing but the face gives the label away ({score:.2f}, a coin "
-            f"0.50), but between single sources {names} {'does' if len(between) == 1 else 'do'}: "
-            f"up to {top['auc']:.2f} ({top['pair']})"
+            f"Over all photos no signal is a shortcut (the strongest: {score:.2f}, a coin 0.50), "
+            f"but between single sources {names} {'gives' if len(between) == 1 else 'give'} the "
+            f"label away: up to {top['auc']:.2f} ({top['pair']})"
         )
     else:
-        best = trivial.iloc[0]
-        said = (
-            "Nothing gives the label away without a look at the face: "
-            f"the best a trivial model does is {best['auc']:.2f} ({best['signal']}), a coin 0.50"
-        )
+        said = _no_shortcut(trivial)
     return f"{said}{wrong}."
+
+
+def _no_shortcut(trivial: pd.DataFrame) -> str:
+    """Say how far the label shows without a face, where no signal is called a shortcut."""
+    best = trivial.iloc[0]
+    numbers = f"{best['auc']:.2f} ({best['low']:.2f} to {best['high']:.2f}, {best['signal']})"
+    if (trivial["low"] <= 0.5).all():
+        if best["auc"] <= shortcuts.THRESHOLD:
+            return (
+                "Nothing gives the label away without a look at the face, as far as these photos "
+                f"can tell: the best a trivial model does is {numbers}, a coin 0.50"
+            )
+        return (
+            "There are too few photos to tell whether anything gives the label away without a look "
+            f"at the face: the best a trivial model does is {numbers}, a coin 0.50"
+        )
+    strong = best["auc"] > shortcuts.THRESHOLD
+    return (
+        f"No signal is {'surely ' if strong else ''}a shortcut, but the label shows a little "
+        f"without a look at the face: the best a trivial model does is {numbers}, a coin 0.50"
+    )
 
 
 def _gravest(found: list[Finding]) -> str:

@@ -16,11 +16,13 @@ import pandas as pd
 from deepfake_lab import paths
 from deepfake_lab.data import duplicates, facts, factstore
 from deepfake_lab.data.folders import Problem, scan
-from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect, tables_unused
 from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.data.tables import LABELS
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE
+from deepfake_lab.photos.listing import tell_passed_over
+from deepfake_lab.printing import unicode_name
 
 #: Columns of the manifest frame, in this order; others that a manifest.csv has come after them.
 COLUMNS = [
@@ -86,7 +88,9 @@ class Dataset:
         return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dataset:
+def read_dataset(
+    folder: str | Path, layout: str = "auto", seed: int = 0, *, must_split: bool = True
+) -> Dataset:
     """Read a data set in the layout in which people have it.
 
     Labels come from the class folders (any letter case, any depth) or from ``manifest.csv``; where
@@ -98,6 +102,7 @@ def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dat
         folder: a path or a short name, see :func:`deepfake_lab.paths.data_folder`.
         layout: one of :data:`LAYOUTS`, or ``auto`` to find out.
         seed: of the splits that are made here.
+        must_split: refuse data of which no splits can be made; else all of it is called train.
 
     Raises:
         UserError: no such folder, no images, only one of the two labels, labels that contradict
@@ -106,19 +111,25 @@ def read_dataset(folder: str | Path, layout: str = "auto", seed: int = 0) -> Dat
     if layout != "auto" and layout not in LAYOUTS:
         raise UserError(f"Unknown layout '{layout}'; known: auto, {', '.join(LAYOUTS)}.")
     root = paths.data_folder(folder)
+    if unicode_name(str(root)) != str(root):
+        raise UserError(f"{root}: this path is not UTF-8; rename the folder.")
     listing = scan(root)
     if not listing.images:
         first = f" Unpack {listing.archives[0]} first." if listing.archives else ""
-        raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).{first}")
+        told = [f"{problem.file}: {problem.problem}" for problem in listing.problems]
+        also = f" {tell_passed_over(told)}" if told else ""
+        raise UserError(f"{root} holds no images ({', '.join(EXTENSIONS)}).{first}{also}")
     layout = detect(listing) if layout == "auto" else layout
     reading = LAYOUTS[layout](listing)
     frame, unusable = _with_file_facts(root, reading.frame)
     problems = [asdict(problem) for problem in listing.problems + reading.problems + unusable]
-    _check_labels(root, frame)
+    _check_labels(root, frame, unusable)
+    if layout == "plain":
+        reading.notes += tables_unused(listing)
     frame = frame.sort_values("file", ignore_index=True)
     groups_from = _groups_from(frame)
     frame, grouping = _with_groups(root, frame, layout, groups_from)
-    frame, splitting = _with_splits(frame, seed)
+    frame, splitting = _with_splits(frame, seed, must_split)
     others = [column for column in frame.columns if column not in COLUMNS]
     return Dataset(
         root, layout, frame[COLUMNS + others],
@@ -188,9 +199,10 @@ def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     return frame, unusable
 
 
-def _check_labels(root: Path, frame: pd.DataFrame) -> None:
+def _check_labels(root: Path, frame: pd.DataFrame, unusable: list[Problem]) -> None:
     if frame.empty:
-        raise UserError(f"{root}: none of the files is a readable image.")
+        first = f"; the first: {unusable[0].file}: {unusable[0].problem}" if unusable else ""
+        raise UserError(f"{root}: none of the files is a readable image{first}.")
     there = set(frame["label"])
     for label in LABELS:
         if label not in there:
@@ -241,7 +253,9 @@ def _missing_splits(frame: pd.DataFrame) -> list[str]:
     return [split for split in ("test", "valid") if split not in given]
 
 
-def _with_splits(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str]]:
+def _with_splits(
+    frame: pd.DataFrame, seed: int, must_split: bool
+) -> tuple[pd.DataFrame, list[str]]:
     """Keep the splits that are there, make the missing ones out of the rest, by group."""
     notes = []
     missing = _missing_splits(frame)
@@ -254,7 +268,14 @@ def _with_splits(frame: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, list[str
         notes.append("no training images: this data can only be evaluated on")
     for split, folds in zip(missing, (5, 4) if len(missing) == 2 else (5,)):
         rows = frame.index[frame["split"] == "train"]
-        frame.loc[_one_fold(frame.loc[rows], folds, seed), "split"] = split
+        try:
+            fold = _one_fold(frame.loc[rows], folds, seed)
+        except UserError as error:
+            if must_split:
+                raise
+            frame.loc[frame["split"].isin(missing), "split"] = "train"
+            return frame, [*notes, f"no splits were made: {str(error).partition('; ')[0]}"]
+        frame.loc[fold, "split"] = split
     if missing:
         made = " and ".join(reversed(missing))
         notes.append(f"{made} made from the training images by group, seed {seed}")

@@ -41,7 +41,8 @@ RECORD = np.dtype([
     # the header
     ("width", "u4"), ("height", "u4"), ("bytes", "u8"), ("format", "S6"), ("mode", "S6"),
     ("animated", "?"), ("deep", "?"), ("transparent", "?"), ("orientation", "u1"),
-    ("exif", "?"), ("metadata", "u4"), ("quality", "i2"), ("tables", "u4"), ("sampling", "i1"),
+    ("exif", "?"), ("lacks_end", "?"), ("metadata", "u4"), ("quality", "i2"), ("tables", "u4"),
+    ("sampling", "i1"),
     # the pixels
     ("hash", "u8"), ("thumb", "u1", (THUMB * THUMB,)), ("sharpness", "f4"), ("brightness", "f4"),
     ("border_red", "f4"), ("border_green", "f4"), ("border_blue", "f4"), ("border_spread", "f4"),
@@ -122,7 +123,12 @@ def _read(content: bytes, facts: np.ndarray, level: int, face_share: float) -> i
                 EOFError,
                 ArithmeticError,
             ) as error:
-                return TRUNCATED if "truncated" in str(error).lower() else DAMAGED
+                if "truncated" not in str(error).lower():
+                    return DAMAGED
+                if not images.lacks_its_end(content):
+                    return TRUNCATED
+                facts["lacks_end"] = True
+                picture = Image.fromarray(images.read_image(content))
     except Image.DecompressionBombError:
         return TOO_LARGE
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError):

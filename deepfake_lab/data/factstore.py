@@ -8,9 +8,11 @@ nothing but time. Facts that another version of this code found are not used.
 import hashlib
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache, partial
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +23,7 @@ from platformdirs import user_cache_path
 
 from deepfake_lab.data import facts as facts_of
 from deepfake_lab.photos import faces, images
+from deepfake_lab.printing import printable
 from deepfake_lab.progress import progress
 
 #: Fewer files than this are read in this process: starting others would take longer. Headers
@@ -136,7 +139,7 @@ def _signed(fingerprint: int) -> int:
 
 
 class _Store:
-    """The cache file; where it cannot be written, one in memory that ends with the call."""
+    """The cache file; where it is at fault, one in memory that ends with the call."""
 
     _TABLES = (
         "CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, mtime INTEGER,"
@@ -147,6 +150,9 @@ class _Store:
     )
 
     def __init__(self, connection: sqlite3.Connection):
+        self._use(connection)
+
+    def _use(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         # Losing the cache in a power cut is no harm; waiting for the disk at every chunk is.
         connection.execute("PRAGMA synchronous = OFF")
@@ -159,44 +165,56 @@ class _Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return cls(sqlite3.connect(path, timeout=60))
-        except sqlite3.DatabaseError as error:
-            if not isinstance(error, sqlite3.OperationalError):
-                path.unlink()  # not a database any more, and holds nothing that cannot be found
-                return cls(sqlite3.connect(path, timeout=60))
-        except OSError:
-            pass  # a read-only home: everything works, only the second time is not faster
+        except (sqlite3.Error, OSError) as error:
+            _go_on_without(error)
         return cls(sqlite3.connect(":memory:"))
+
+    def _tried(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
+        """Do something with the cache; where it is at fault, say so and go on without it."""
+        try:
+            return work(self._connection)
+        except sqlite3.Error as error:
+            self._connection.close()
+            _go_on_without(error)
+            self._use(sqlite3.connect(":memory:"))
+            return otherwise
 
     def close(self) -> None:
         self._connection.close()
 
     def load(self, root: str, paths: list[str], stats: list, result: np.ndarray) -> np.ndarray:
         """Fill in what is known; return for which files that is, (N,) bool."""
+        known = np.zeros(len(paths), bool)
+        # Names that are not UTF-8 cannot be asked for; their contents are known all the same.
+        if not _is_text(root):
+            return known
         # Every path below the root: "/" + 1 is "0".
         end = root + chr(ord(os.sep) + 1)
-        rows = self._connection.execute(
-            "SELECT path, size, mtime, ctime, record FROM files JOIN facts USING (content)"
-            " WHERE version = ? AND path > ? AND path < ?",
-            (code_version(), root, end),
-        )
         place = {path: i for i, path in enumerate(paths)}
-        known = np.zeros(len(paths), bool)
-        # In blocks: the rows of 140,000 files at once would be the largest thing in memory.
-        while block := rows.fetchmany(4096):
-            found = [(place[row[0]], row) for row in block if row[0] in place]
-            found = [(i, row[4]) for i, row in found if stats[i] == row[1:4]]
-            if found:
-                at, blobs = zip(*found)
-                result[list(at)] = np.frombuffer(b"".join(blobs), facts_of.RECORD)
-                known[list(at)] = True
+
+        def fill(connection: sqlite3.Connection) -> None:
+            rows = connection.execute(
+                "SELECT path, size, mtime, ctime, record FROM files JOIN facts USING (content)"
+                " WHERE version = ? AND path > ? AND path < ?",
+                (code_version(), root, end),
+            )
+            # In blocks: the rows of 140,000 files at once would be the largest thing in memory.
+            while block := rows.fetchmany(4096):
+                found = [(place[row[0]], row) for row in block if row[0] in place]
+                found = [(i, row[4]) for i, row in found if stats[i] == row[1:4]]
+                if found:
+                    at, blobs = zip(*found)
+                    result[list(at)] = np.frombuffer(b"".join(blobs), facts_of.RECORD)
+                    known[list(at)] = True
+
+        self._tried(fill, None)
         return known
 
     def content(self, fingerprint: int) -> np.ndarray | None:
         """Return the facts of a content, () of :data:`facts.RECORD`."""
-        row = self._connection.execute(
-            "SELECT record FROM facts WHERE content = ? AND version = ?",
-            (_signed(fingerprint), code_version()),
-        ).fetchone()
+        query = "SELECT record FROM facts WHERE content = ? AND version = ?"
+        asked = (_signed(fingerprint), code_version())
+        row = self._tried(lambda connection: connection.execute(query, asked).fetchone(), None)
         return np.frombuffer(row[0], facts_of.RECORD)[0] if row else None
 
     def save(self, paths: list[str], stats: list, records: np.ndarray) -> None:
@@ -205,17 +223,54 @@ class _Store:
         for path, stat, record in zip(paths, stats, records):
             if stat and record["state"] != facts_of.UNREADABLE and stat[0] == record["bytes"]:
                 content = _signed(int(record["fingerprint"]))
-                files.append((path, *stat, content))
+                if _is_text(path):
+                    files.append((path, *stat, content))
                 facts.append((content, code_version(), record.tobytes()))
-        with self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?)", files)
-            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?,?,?)", facts)
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?)", files)
+                connection.executemany("INSERT OR REPLACE INTO facts VALUES (?,?,?)", facts)
+
+        self._tried(write, None)
 
     def result(self, key: str) -> str | None:
         query = "SELECT text FROM results WHERE key = ?"
-        row = self._connection.execute(query, (key,)).fetchone()
+        row = self._tried(lambda connection: connection.execute(query, (key,)).fetchone(), None)
         return row[0] if row else None
 
     def save_result(self, key: str, text: str) -> None:
-        with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO results VALUES (?,?)", (key, text))
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.execute("INSERT OR REPLACE INTO results VALUES (?,?)", (key, text))
+
+        self._tried(write, None)
+
+
+def _is_text(path: str) -> bool:
+    """Return whether a path is UTF-8; the database holds no other."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _go_on_without(error: Exception) -> None:
+    """Say once that the cache cannot be used; take a damaged one away, so that the next is good."""
+    path = cache_file()
+    damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(
+        error, sqlite3.OperationalError
+    )
+    if damaged:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)  # it holds nothing that cannot be found again
+    if parent_process() is None and "said" not in _SAID:
+        _SAID.add("said")
+        what = "was damaged and has been removed" if damaged else f"cannot be used ({error})"
+        warning = f"The cache of facts, {path}, {what}: all goes on without it, only slower."
+        print(printable(warning), file=sys.stderr)
+
+
+#: Whether a person has heard that the cache is at fault.
+_SAID: set[str] = set()

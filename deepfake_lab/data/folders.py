@@ -6,10 +6,13 @@ folders above a file.
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from deepfake_lab.photos.images import EXTENSIONS
+from deepfake_lab.photos.listing import NOT_READ, passed_over
+from deepfake_lab.printing import unicode_name
 
 SPLIT_WORDS = {
     "train": "train", "training": "train",
@@ -22,16 +25,15 @@ LABEL_WORDS = {
     "pristine": "real",
     "fake": "fake", "fakes": "fake", "fakefaces": "fake", "fakeimages": "fake",
     "deepfake": "fake", "deepfakes": "fake", "manipulated": "fake", "forged": "fake",
-    "tampered": "fake", "synthetic": "fake", "synthesis": "fake", "generated": "fake",
+    "tampered": "fake", "altered": "fake", "edited": "fake", "synthetic": "fake",
+    "synthesis": "fake", "generated": "fake",
 }  # fmt: skip
 
-#: Files that lie beside images in every download and are none; nobody needs to hear of them.
-_DOCUMENTS = {
-    ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".html",
-    ".pdf", ".xml", ".log", ".py", ".ipynb", ".npy", ".npz", ".pkl", ".db", ".ini", ".sh",
-}  # fmt: skip
-_NO_FILES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
+
+_NEGATIONS = {"not", "non", "no", "never", "without"}
+_ARTICLES = {"a", "an", "the"}
+_OPPOSITE = {"real": "fake", "fake": "real"}
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,10 @@ def scan(root: Path) -> Listing:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             name = f"{prefix}{entry.name}"
+            if unicode_name(entry.name) != entry.name:  # no table could hold it
+                reason = "its name is not UTF-8: left out"
+                listing.problems.append(Problem(unicode_name(name), reason, "name not UTF-8"))
+                continue
             if entry.is_dir():
                 (links if entry.is_symlink() else folders).append(f"{name}/")
             else:
@@ -117,23 +123,61 @@ def _sort_in(listing: Listing, name: str, entry: os.DirEntry) -> None:
         if ending in EXTENSIONS:
             reason = "a link to a file that is not there: left out"
             listing.problems.append(Problem(name, reason, "broken link"))
-    elif ending in EXTENSIONS:
-        listing.images.append(name)
     elif ending == ".csv":
         if name.count("/") <= 3:
             listing.tables.append(name)
     elif ending in _ARCHIVES:
         listing.archives.append(name)
-    elif ending not in _DOCUMENTS and entry.name.lower() not in _NO_FILES:
-        reason = f"not an image by its ending ({ending or 'none'}): left out"
-        listing.problems.append(Problem(name, reason, "not an image by its ending"))
+    else:
+        reason = passed_over(entry.path)
+        if reason is None:
+            listing.images.append(name)
+        elif reason:
+            kind = "format not read here" if NOT_READ in reason else "not an image by its ending"
+            listing.problems.append(Problem(name, f"{reason}: left out", kind))
 
 
 def word_in(folder: str, words: dict[str, str]) -> str | None:
-    """Return what a folder's name says, reading `training_fake`, `FakeFaces`, `Real` alike."""
+    """Return what a folder's name, or a cell of a table, says; None where that is not clear.
+
+    `training_fake`, `FakeFaces` and `Real` are read alike; `not_real` is fake. A name that negates
+    in another way (`unreal`, `no_mask_real`) is not guessed at.
+    """
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
-    meanings = {words[token] for token in re.split(r"[^a-z]+", spaced.lower()) if token in words}
+    tokens = [token for token in re.split(r"[^a-z]+", spaced.lower()) if token]
+    meanings = set()
+    negated = False
+    for token in tokens:
+        if token in _NEGATIONS:
+            negated = True
+        elif token in _ARTICLES and negated:
+            continue
+        elif token in words:
+            meanings.add(_OPPOSITE.get(words[token]) if negated else words[token])
+            negated = False
+        else:
+            meanings |= {_OPPOSITE.get(words[inner]) for inner in _negated_in(token, words)}
+            if negated and len(tokens) > 1 and any(other in words for other in tokens):
+                meanings.add(None)  # it negates something else: of what, nobody can tell
+            negated = False
+    if negated and meanings:
+        return None
     return meanings.pop() if len(meanings) == 1 else None
+
+
+def words_in(folder: str, words: dict[str, str]) -> set[str]:
+    """Return the meanings of the words in a name as they stand, whatever negates them."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
+    return {words[token] for token in re.split(r"[^a-z]+", spaced.lower()) if token in words}
+
+
+def _negated_in(token: str, words: dict[str, str]) -> Iterator[str]:
+    """Yield the word that a token negates by a prefix: `nonfake`, `notreal`, `unaltered`."""
+    for prefix in ("non", "not", "no", "un"):
+        inner = token.removeprefix(prefix)
+        # `unreal` may well be the name of a game engine.
+        if inner != token and inner in words and (prefix != "un" or words[inner] == "fake"):
+            yield inner
 
 
 class FolderWords:

@@ -8,7 +8,9 @@ Source: https://github.com/Kaggle/kagglehub (dataset_download).
 
 import os
 import shutil
+import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from deepfake_lab import paths
@@ -40,7 +42,7 @@ def download(name: str, archive: str | Path = "") -> Path:
     part = folder.with_name(f"{folder.name}.part")
     try:
         if archive:
-            _unpack(Path(archive).expanduser(), part)
+            part = _unpack(Path(archive).expanduser(), folder)
         else:
             _fetch(name, part)
         # The folder gets its name when all is in it: half a data set is never taken for one.
@@ -107,22 +109,41 @@ def _reason(error: Exception) -> str:
     return f"The download failed ({first})."
 
 
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip; Python's zipfile lets no entry out of the folder."""
+def _unpack(archive: Path, folder: Path) -> Path:
+    """Unpack a zip into a new folder beside the one named, and return it.
+
+    Nothing stays of a zip that fails. Python's zipfile lets no entry out of the folder.
+    """
     try:
         with zipfile.ZipFile(archive) as opened:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
             need = sum(entry.file_size for entry in opened.infolist())
-            if need > shutil.disk_usage(folder).free:
+            if need > shutil.disk_usage(folder.parent).free:
                 raise UserError(
                     f"{archive} unpacks to {need / 1e9:.1f} GB; the disk has less left."
                 )
-            opened.extractall(folder)
+            part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+            try:
+                opened.extractall(part)
+            except BaseException:
+                shutil.rmtree(part, ignore_errors=True)
+                raise
+            part.chmod(0o755)  # temporary folders are private
+            return part
     except FileNotFoundError as error:
         raise UserError(f"{archive}: no such file.") from error
     except IsADirectoryError as error:
         raise UserError(
             f"{archive} is a folder; give the zip, or move the folder there."
         ) from error
-    except (zipfile.BadZipFile, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise UserError(f"{archive} is no whole zip file: download it again.") from error
+    except NotImplementedError as error:
+        raise UserError(
+            f"{archive} is packed in a way that Python cannot unpack ({error}): unpack it with "
+            f"another program into {folder}."
+        ) from error
+    except RuntimeError as error:  # how zipfile says that a password is needed
+        raise UserError(
+            f"{archive} is encrypted: unpack it with its password into {folder}."
+        ) from error

@@ -12,6 +12,7 @@ and manjilkarki/deepfake-and-real-images, as they come when unpacked.
 import os
 import posixpath
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -25,12 +26,14 @@ from deepfake_lab.data.folders import (
     Listing,
     Problem,
     word_in,
+    words_in,
 )
 from deepfake_lab.data.tables import (
     LABELS,
     checked_words,
     coding_by_folders,
     columns,
+    label_of,
     one_is_real,
     read_table,
 )
@@ -56,14 +59,14 @@ def detect(listing: Listing) -> str:
     if listing.table("manifest.csv"):
         return "manifest"
     table = listing.table("train.csv")
-    if table and {"id", "label"} <= columns(listing.root / table):
+    if table and {"id", "label"} <= set(columns(listing.root / table)):
         splits = FolderWords(listing.images, SPLIT_WORDS)
         three = listing.beside(table, "test.csv") or any(
             splits.of(file)[0] == "test" for file in listing.images
         )
         return "140k" if three else "rvf10k"
     table = listing.table("data.csv")
-    if table and {"images_id", "label"} <= columns(listing.root / table):
+    if table and {"images_id", "label"} <= set(columns(listing.root / table)):
         return "hardfakevsrealfaces"
     if _ciplab_folders(listing):
         return "ciplab"
@@ -80,7 +83,12 @@ def read_plain(listing: Listing) -> Reading:
     for file in listing.images:
         label, contradicted = labels.of(file)
         if label is None:
-            reason = "no folder above it says real or fake: left out"
+            above = posixpath.dirname(file)
+            reason = (
+                f"its folder '{above}' says neither real nor fake clearly: left out"
+                if above
+                else "it lies in no folder that says real or fake: left out"
+            )
             problems.append(Problem(file, reason, "no label"))
         elif contradicted:
             reason = "folders above it say both real and fake: left out"
@@ -88,9 +96,9 @@ def read_plain(listing: Listing) -> Reading:
         else:
             rows.append((file, label, splits.of(file)[0]))
     if not rows:
-        raise UserError(_no_labels(listing.root))
+        raise UserError(_no_labels(listing))
     frame = pd.DataFrame(rows, columns=["file", "label", "split"])
-    return Reading(frame.assign(source=frame["label"]), problems)
+    return Reading(frame.assign(source=frame["label"]), problems, _negations_read(frame))
 
 
 def read_140k(listing: Listing) -> Reading:
@@ -116,11 +124,11 @@ def read_hardfake(listing: Listing) -> Reading:
         raise UserError(f"{listing.root} holds no data.csv.")
     table = listing.root / name
     rows = read_table(table, {"images_id", "label"})
-    stems = rows["images_id"].fillna("").map(lambda text: PurePosixPath(text).stem)
+    stems = rows["images_id"].fillna("").map(lambda text: PurePosixPath(text.strip()).stem)
     reading = read_plain(listing)
     keys = reading.frame["file"].map(lambda file: PurePosixPath(file).stem)
     written = rows["label"].fillna("").str.strip().str.lower()
-    coding = {value: LABEL_WORDS.get(value) for value in written.unique()}
+    coding = {value: label_of(value) for value in written.unique()}
     if None in coding.values():
         # Its numbers are documented nowhere: the folders tell what they mean, or nobody does.
         folders = dict(zip(keys, reading.frame["label"]))
@@ -172,19 +180,31 @@ def read_manifest(listing: Listing) -> Reading:
         raise UserError(f"{listing.root} holds no manifest.csv.")
     table = listing.root / name
     frame = read_table(table, {"path", "label"})
-    frame["label"] = checked_words(table, frame["label"], dict(zip(LABELS, LABELS)), "label")
+    if frame.empty:
+        raise UserError(f"{table} names no photos: it has a line of column names and no other.")
+    frame["label"] = checked_words(table, frame["label"], label_of, "label")
     if "split" in frame:
-        frame["split"] = checked_words(table, frame["split"], SPLIT_WORDS, "split")
+        known = SPLIT_WORDS.get
+        frame["split"] = checked_words(
+            table, frame["split"], lambda word: known(word.lower()), "split"
+        )
     else:
         frame["split"] = None
     if "source" not in frame:
         frame["source"] = frame["label"]
     frame["source"] = frame["source"].fillna(frame["label"])
     base = posixpath.dirname(name)
-    frame["file"] = [_inside(listing.root, base, path) for path in frame.pop("path")]
+    written = frame.pop("path")
+    frame["file"] = [_inside(listing.root, base, path) for path in written]
+    notes = _find_otherwise(listing, name, written, frame)
     here = set(listing.images)
+    if not frame["file"].isin(here).any():
+        raise UserError(
+            f"{table} names {len(frame):,} photos, none of them is there; the first: "
+            f"{written.iloc[0]}. Its paths must be relative to the table."
+        )
     problems = []
-    for line, file in enumerate(frame["file"], start=2):
+    for line, file in frame["file"].items():
         if pd.isna(file):
             reason = f"line {line} names no file inside this folder: left out"
             problems.append(Problem(name, reason, "path outside the folder"))
@@ -201,7 +221,7 @@ def read_manifest(listing: Listing) -> Reading:
     # What the files themselves say is never taken from a table.
     own = ["width", "height", "format", "bytes", "fingerprint"]
     frame = frame[~gone & ~twice].drop(columns=[c for c in own if c in frame])
-    return Reading(frame.reset_index(drop=True), problems)
+    return Reading(frame.reset_index(drop=True), problems, notes)
 
 
 #: Layouts that can be read: name -> reader.
@@ -280,14 +300,98 @@ def _inside(root: Path, base: str, path: str | float) -> str | None:
     return None if name.startswith("..") else name
 
 
-def _no_labels(root: Path) -> str:
+def _find_otherwise(
+    listing: Listing, table: str, written: pd.Series, frame: pd.DataFrame
+) -> list[str]:
+    """Find files that a table spells otherwise than the disk; change `file`, return notes.
+
+    Letter case, the way in which accents are stored, a missing ending, bare names and a path from
+    another machine in front are bridged, as long as one file alone fits.
+    """
+    here = set(listing.images)
+    missing = frame.index[~frame["file"].isin(here)]
+    if missing.empty:
+        return []
+    tails: dict[str, list[str]] = {}
+    for file in listing.images:
+        parts = _plain_spelling(file).split("/")
+        for start in range(len(parts)):
+            tail = "/".join(parts[start:])
+            tails.setdefault(tail, []).append(file)
+            tails.setdefault(f"{posixpath.splitext(tail)[0]}/", []).append(file)  # no ending
+    wanted = {
+        line: [part for part in _plain_spelling(text).split("/") if part not in ("", ".")]
+        for line, text in written[missing].dropna().items()
+        if ".." not in text.replace("\\", "/").split("/")
+    }
+    # What stands in front is the same for all paths of a table, and never all but the name: then
+    # fake/1.jpg could be taken for real/1.jpg.
+    depth = max(map(len, wanted.values()), default=1)
+    for cut in range(max(1, depth - 1)):
+        found = {}
+        for line, parts in wanted.items():
+            if len(parts) > cut + bool(cut):
+                tail = "/".join(parts[cut:])
+                fits = tails.get(tail) or tails.get(f"{tail}/", [])
+                if len(set(fits)) == 1:
+                    found[line] = fits[0]
+        if found:
+            break
+    else:
+        return []
+    taken = set(frame["file"].dropna())
+    found = {line: file for line, file in found.items() if file not in taken}
+    if not found:
+        return []
+    frame.loc[list(found), "file"] = list(found.values())
+    line = next(iter(found))
+    return [
+        f"{len(found):,} of {len(frame):,} paths in {table} are spelled otherwise than the files "
+        f"and were matched where one file alone fits; the first: {written[line]} = {found[line]}"
+    ]
+
+
+def _plain_spelling(path: str) -> str:
+    return unicodedata.normalize("NFC", path.strip().replace("\\", "/")).casefold()
+
+
+def _negations_read(frame: pd.DataFrame) -> list[str]:
+    """Return a note for each folder whose name negates a word: what it was taken to say."""
+    notes = []
+    for folder, label in sorted(
+        {(posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])}
+    ):
+        for name in reversed(folder.split("/")):
+            if word_in(name, LABEL_WORDS) == label:
+                if label not in words_in(name, LABEL_WORDS):
+                    notes.append(f"the folder '{name}' is read as {label}")
+                break
+    return list(dict.fromkeys(notes))
+
+
+def tables_unused(listing: Listing) -> list[str]:
+    """Return a note on tables that lie beside the folders and were not understood."""
+    unused = [
+        f"{name} (columns {', '.join(names)})"
+        for name in listing.tables
+        if (names := columns(listing.root / name)) and "label" in " ".join(names)
+    ]
+    if not unused:
+        return []
+    return [f"labels come from the folders alone; not used: {', '.join(unused[:3])}"]
+
+
+def _no_labels(listing: Listing) -> str:
+    root = listing.root
     own = word_in(root.name, LABEL_WORDS)
     if own:
         return (
             f"{root} is itself the folder of {own} images: give the folder above it, "
             "which holds the real and the fake ones."
         )
+    folders = sorted({posixpath.dirname(file) for file in listing.images} - {""})
+    seen = f" (it has: {', '.join(folders[:5])})" if folders else ""
     return (
-        f"No folder in {root} says real or fake: put the images into real/ and fake/, "
-        "or write a manifest.csv with the columns path,label."
+        f"No folder in {root} says clearly real or fake{seen}: put the images into real/ and "
+        "fake/, or write a manifest.csv with the columns path,label."
     )

@@ -1,54 +1,117 @@
 """CSV files beside images: read as strings, every cell checked, every complaint with its line."""
 
+import io
+import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 import pandas as pd
 
+from deepfake_lab.data.folders import LABEL_WORDS, word_in
 from deepfake_lab.errors import UserError
 
 LABELS = ("real", "fake")
 
 
 def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
-    """Return a CSV file as strings, NaN where a cell is empty.
+    """Return a CSV file as strings, NaN where a cell is empty; the index is the line in the file.
+
+    As spreadsheets write it: separated by commas, semicolons or tabs, with or without a line
+    `sep=;`, in UTF-8, UTF-16 or Windows' own alphabet. Names of columns come back in small letters.
 
     Raises:
         UserError: it is no CSV file, or a wanted column is missing.
     """
     try:
-        frame = pd.read_csv(path, dtype=str, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        text, lines = _content(path)
+        separator = _separator(text)
+        # Empty lines are read as rows and dropped here, so that the others keep their numbers.
+        frame = pd.read_csv(
+            io.StringIO(text), dtype=str, sep=separator, skip_blank_lines=False, index_col=False
+        )
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path} cannot be read as a CSV file: {error}".splitlines()[0]) from error
-    frame.columns = [str(column).strip() for column in frame.columns]
+    frame.columns = [str(column).strip().lower() for column in frame.columns]
     missing = wanted - set(frame.columns)
     if missing:
-        raise UserError(f"{path} lacks the column {', '.join(sorted(missing))}.")
-    return frame
+        raise UserError(
+            f"{path} lacks the column {', '.join(sorted(missing))}; it has: "
+            f"{', '.join(frame.columns)}."
+        )
+    frame.index = frame.index + lines + 2
+    written = frame.apply(lambda column: column.str.strip().fillna("") != "")
+    return frame[written.any(axis="columns")]
 
 
-def columns(path: Path) -> set[str]:
-    """Return the names of a CSV file's columns; none where it is no such file."""
+def columns(path: Path) -> list[str]:
+    """Return the names of a CSV file's columns, in small letters; none where it is no such file."""
     try:
-        return set(pd.read_csv(path, nrows=0, encoding="utf-8-sig").columns.str.strip())
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError):
-        return set()  # not a table of ours; another layout may fit
+        text, _ = _content(path, 1 << 16)
+        head = pd.read_csv(io.StringIO(text), nrows=0, sep=_separator(text), index_col=False)
+    except (OSError, ValueError):
+        return []  # not a table of ours; another layout may fit
+    return [str(column).strip().lower() for column in head.columns]
 
 
-def checked_words(table: Path, column: pd.Series, words: dict, what: str) -> pd.Series:
+def _content(path: Path, at_most: int = -1) -> tuple[str, int]:
+    """Return the text of a table and how many lines before its header were left out."""
+    with path.open("rb") as file:
+        raw = file.read(at_most)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = raw.decode("utf-16", "replace" if at_most > 0 else "strict")
+    elif raw[1:2] == b"\0":
+        text = raw.decode("utf-16-le", "replace" if at_most > 0 else "strict")
+    else:
+        try:
+            text = raw.decode("utf-8-sig", "replace" if at_most > 0 else "strict")
+        except UnicodeDecodeError:
+            if b"\0" in raw:
+                raise
+            text = raw.decode("cp1252", "replace")
+    skipped = 0
+    while text:
+        first, newline, rest = text.partition("\n")
+        if first.strip() and not re.fullmatch(r"sep=.", first.strip("\r\n ")):
+            break
+        text, skipped = rest, skipped + 1
+        if not newline:
+            break
+    return text, skipped
+
+
+def _separator(text: str) -> str:
+    """Return what separates the names of the columns."""
+    head = text.partition("\n")[0]
+    return max((",", ";", "\t"), key=head.count)
+
+
+def label_of(word: str) -> str | None:
+    """Return the label that a cell or a folder's name says; None where it says none clearly."""
+    return word_in(word, LABEL_WORDS)
+
+
+def checked_words(
+    table: Path, column: pd.Series, meaning_of: Callable[[str], str | None], what: str
+) -> pd.Series:
     """Return a column translated; an empty cell is an error in a label, elsewhere NaN.
+
+    Args:
+        table: for the message.
+        column: as :func:`read_table` returns it.
+        meaning_of: of a word; None where it has none.
+        what: ``label`` or ``split``.
 
     Raises:
         UserError: a word that is not known; the line says in which line of the table.
     """
-    plain = column.str.strip().str.lower()
-    meaning = plain.map(words)
+    plain = column.str.strip()
+    meaning = plain.map({word: meaning_of(word) for word in plain.dropna().unique()})
     odd = meaning.isna() & (plain.notna() | (what == "label"))
     if odd.any():
-        row = int(np.flatnonzero(odd)[0])
-        value = "" if pd.isna(column.iloc[row]) else column.iloc[row]
+        line = column.index[odd][0]
+        value = "" if pd.isna(column[line]) else column[line]
         known = "real nor fake" if what == "label" else "train, valid nor test"
-        raise UserError(f"{table}, line {row + 2}: {what} '{value}' is neither {known}.")
+        raise UserError(f"{table}, line {line}: {what} '{value}' is neither {known}.")
     return meaning
 
 
@@ -56,14 +119,16 @@ def one_is_real(table: Path, split: str) -> dict[str, str]:
     """Return `split/id without ending` -> label from a table of the 140k family (1 = real).
 
     Raises:
-        UserError: a label that is neither 0 nor 1.
+        UserError: a label that is neither 0 nor 1, nor a word for one.
     """
     rows = read_table(table, {"id", "label"})
-    label = rows["label"].str.strip().map({"1": "real", "0": "fake"})
+    codes = {"1": "real", "0": "fake", "1.0": "real", "0.0": "fake"}
+    plain = rows["label"].str.strip()
+    label = plain.map({word: codes.get(word) or label_of(word) for word in plain.dropna().unique()})
     if label.isna().any():
-        row = int(np.flatnonzero(label.isna())[0])
-        raise UserError(f"{table}, line {row + 2}: label '{rows['label'][row]}' is not 0 or 1.")
-    stems = rows["id"].fillna("").map(lambda name: PurePosixPath(name).stem)
+        line = rows.index[label.isna()][0]
+        raise UserError(f"{table}, line {line}: label '{rows['label'][line]}' is not 0 or 1.")
+    stems = rows["id"].fillna("").map(lambda name: PurePosixPath(name.strip()).stem)
     return dict(zip(split + "/" + stems, label))
 
 

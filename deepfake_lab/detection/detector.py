@@ -4,6 +4,7 @@ Answers come from LiteRT: TensorFlow and Keras are never imported here.
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detection.judgement import ANSWER_COLUMNS, caveats, small_copy
+from deepfake_lab.detection.judgement import ANSWER_COLUMNS, LACKS_END, caveats, small_copy
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.detection.runfolder import read_run
 from deepfake_lab.errors import UserError
@@ -24,7 +25,7 @@ from deepfake_lab.photos import images
 from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
-from deepfake_lab.photos.listing import find_photos
+from deepfake_lab.photos.listing import find_photos, tell_passed_over
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
@@ -39,7 +40,7 @@ class _Seen:
         framed: what is judged.
         size: width and height of the photo.
         preview: a copy to show, or None.
-        evidence, jpeg_quality: see :class:`deepfake_lab.photos.images.Photo`.
+        evidence, jpeg_quality, lacks_end: see :class:`deepfake_lab.photos.images.Photo`.
     """
 
     framed: FramedFace
@@ -47,6 +48,7 @@ class _Seen:
     preview: np.ndarray | None
     evidence: tuple[Evidence, ...]
     jpeg_quality: int | None
+    lacks_end: bool
 
 
 class Detector:
@@ -304,7 +306,8 @@ class Detector:
             return error
         framed = frame_center(pixels, self.image_size, self.config["framing"])
         shown = small_copy(pixels) if preview else None
-        return _Seen(framed, pixels.shape[1::-1], shown, photo.evidence, photo.jpeg_quality)
+        return _Seen(framed, pixels.shape[1::-1], shown, photo.evidence, photo.jpeg_quality,
+                     photo.lacks_end)  # fmt: skip
 
     def _run_all(self, group: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
         return [self._run(picture, alone=False) for picture in group]
@@ -328,7 +331,10 @@ class Detector:
     ) -> Prediction:  # fmt: skip
         verdict, confidence, uncertain = self._verdict(p_fake)
         sharpness = output["sharpness"].item() if "sharpness" in output else None
-        against = caveats(seen.framed, p_fake, uncertain, self.config, sharpness, seen.jpeg_quality)
+        against = [LACKS_END] if seen.lacks_end else []
+        against += caveats(
+            seen.framed, p_fake, uncertain, self.config, sharpness, seen.jpeg_quality
+        )
         return Prediction(
             name, p_fake, verdict, confidence, uncertain, seen.framed, self.name,
             caveats=tuple(against),
@@ -365,9 +371,12 @@ def _listed(
         return photos, list(photos["path"])
     if isinstance(photos, str | Path):
         folder = paths.data_folder(photos)
-        found = list(find_photos([folder]))
+        beside: list[str] = []
+        found = list(find_photos([folder], beside))
         if all(one.error for one in found):
             raise UserError(found[0].error)
+        if beside:
+            warnings.warn(tell_passed_over(beside), stacklevel=3)
         # What cannot be listed gets a row as well: nothing is passed over in silence.
         files, names = [one.path for one in found], [one.name for one in found]
         return pd.DataFrame({"path": files, "file": names}), files

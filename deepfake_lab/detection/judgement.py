@@ -24,6 +24,9 @@ POOR_QUALITY = 50
 #: Longest side, in pixels, of the photo that an answer keeps to show: less than twice this.
 PREVIEW_SIDE = 480
 
+#: The caveat of a photo whose file ends too early, though with every pixel.
+LACKS_END = "The file is damaged: it lacks its end, though no pixel."
+
 
 class Scorer(Protocol):
     """Who can be asked again about a picture: a detector, seen from its answers."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
@@ -27,6 +28,10 @@ __all__ = [
     "gather",
     "tables_of",
 ]
+
+
+#: An AUC below this, with at least so many photos of each label, is a hint at swapped labels.
+_SWAPPED, _FEW = 0.2, 10
 
 
 @dataclass(frozen=True)
@@ -121,14 +126,15 @@ def check_out(folder: str | Path) -> Path:
     """Return the folder that an assessment is to be written to.
 
     Raises:
-        UserError: it is a file, or holds an assessment already: none is written over another.
+        UserError: it is a file, cannot be written, or holds an assessment already: none is
+            written over another.
     """
     folder = Path(folder).expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the results.")
     if (folder / "report.md").exists():
         raise UserError(f"{folder} holds an evaluation already; name another folder.")
-    return folder
+    return paths.check_writable(folder)
 
 
 def _without_paths(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -152,6 +158,15 @@ def _caveats(detector: Detector, photos: Photos, predictions: pd.DataFrame, clea
                 f"{record['name']}: the detector learned from a data set of this name, and this is "
                 "not its test split: the numbers are too good."
             )
+    for name, rows in clean.groupby("data"):
+        real, fake = (rows.loc[rows["label"] == label, "p_fake"] for label in ("real", "fake"))
+        if min(len(real), len(fake)) >= _FEW:
+            auc = float((fake.to_numpy()[:, None] > real.to_numpy()).mean())
+            if auc < _SWAPPED:
+                yield (
+                    f"{name}: AUC {auc:.2f} is far below a coin's 0.50: its labels look swapped, "
+                    "real called fake and fake real."
+                )
     failed = predictions[predictions["p_fake"].isna()]
     if len(failed):
         first = failed.iloc[0]

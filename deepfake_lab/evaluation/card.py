@@ -104,6 +104,9 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]):
     test = metrics["test"]
     photos = f"{test['photos']['real']:,} real and {test['photos']['fake']:,} fake photos"
     yield "## Measured"
+    if not test["metrics"]:
+        yield test["note"]
+        return
     yield (
         f"On the test split ({photos}), which chose nothing. Intervals: 95%, bootstrap over groups."
     )
@@ -236,6 +239,8 @@ def _beside(ours: pd.DataFrame, theirs: pd.DataFrame, name: str) -> list[dict]:
 
 def _rare_fakes(test: dict) -> dict[str, str]:
     """Return how often FAKE is right where one photo of a hundred is fake."""
+    if not test:
+        return dict.fromkeys(("alarms", "found", "right"), "an unknown share")
     alarms, found = test["false_alarm_rate"]["value"], 1 - test["miss_rate"]["value"]
     calls = 0.01 * found + 0.99 * alarms
     right = f"{0.01 * found / calls:.0%}" if calls else "none"

@@ -1,7 +1,7 @@
 """The labelled photos of several data sets, to be asked about together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from deepfake_lab import paths
 from deepfake_lab.data.datasets import Dataset, limit_photos, read_dataset
 from deepfake_lab.data.folders import scan
-from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
+from deepfake_lab.data.layouts import LAYOUTS, SPLITS, Reading, detect
 from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.errors import UserError
 
@@ -84,6 +84,9 @@ def gather(
             rows = limit_photos(rows.assign(split=split), max_photos * 2 // labels, seed)
             notes.append(f"{name}: {len(rows):,} of {everything:,} photos, drawn at random.")
         notes += [f"{name}: {note}." for note in data.notes]
+        if len(data.problems):
+            told = (data.problems["file"] + ": " + data.problems["problem"]).tolist()
+            notes.append(f"{name}: {len(told):,} files or rows do not fit; the first: {told[0]}.")
         labels = rows["label"].value_counts()
         records.append({
             "name": name, "layout": data.layout, "fingerprint": data.fingerprint(),
@@ -106,17 +109,20 @@ def _read(root: Path, split: str, seed: int, wanted: str) -> Dataset:
         counts = reading.frame["label"].value_counts()
         unsplit = bool(reading.frame["split"].isna().all())
         if len(counts) == 1 or (split == "all" and unsplit and counts.min() < _FEW):
-            return _as_it_is(root, layout, reading.frame, split if unsplit else "")
+            problems = [asdict(problem) for problem in listing.problems + reading.problems]
+            return _as_it_is(root, layout, reading, split if unsplit else "", problems)
     return read_dataset(root, wanted, seed)
 
 
-def _as_it_is(root: Path, layout: str, frame: pd.DataFrame, split: str) -> Dataset:
+def _as_it_is(
+    root: Path, layout: str, reading: Reading, split: str, problems: list[dict]
+) -> Dataset:
     """Return a data set without a look at its files; `split`, where given, is that of all."""
-    frame = frame.reset_index(drop=True)
+    frame = reading.frame.reset_index(drop=True)
     frame["path"] = [str(root / file) for file in frame["file"]]
     frame["group"] = frame["group"].fillna(frame["file"]) if "group" in frame else frame["file"]
     frame["fingerprint"] = [str(Path(path).stat().st_size) for path in frame["path"]]
-    notes = []
+    notes = list(reading.notes)
     if frame["label"].nunique() == 1:
         only, other = frame["label"].iloc[0], {"real": "fake", "fake": "real"}
         rate = "false alarms" if only == "real" else "misses"
@@ -127,8 +133,8 @@ def _as_it_is(root: Path, layout: str, frame: pd.DataFrame, split: str) -> Datas
     if split:
         frame["split"] = split
         notes.append("it has no splits: all of it is taken")
-    problems = pd.DataFrame(columns=["file", "problem", "kind"], dtype=str)
-    return Dataset(root, layout, frame, problems, tuple(notes))
+    table = pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str)
+    return Dataset(root, layout, frame, table, tuple(notes))
 
 
 def _free_name(data: Dataset, taken: set[str]) -> str:

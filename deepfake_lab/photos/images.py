@@ -19,12 +19,16 @@ from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.faces import Face, find_faces
+from deepfake_lab.photos.formats import format_of
 from deepfake_lab.photos.provenance import jpeg_quality, read_evidence
 
 ImageSource = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
 
 #: Files with one of these endings are taken for images when a folder is read.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jfif")
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif",
+    ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif",
+)  # fmt: skip
 
 #: Decoders that may run. Pillow has many more, for formats that no photo comes in. (The MPO files
 #: of some phones open as JPEG.)
@@ -65,11 +69,13 @@ class Photo:
         pixels: (H, W, 3) uint8 RGB in [0, 255].
         evidence: what the file says about itself; arrays and Pillow images have no file.
         jpeg_quality: about which quality (1-100) the file was saved with; None where it is no JPEG.
+        lacks_end: whether a JPEG ends too early, though with every pixel.
     """
 
     pixels: np.ndarray
     evidence: tuple[Evidence, ...] = ()
     jpeg_quality: int | None = None
+    lacks_end: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +137,7 @@ def read_image(source: ImageSource, name: str = "") -> np.ndarray:
     if isinstance(source, Image.Image):
         return _checked(_decode(source, name or "the image"), name or "the image")
     called, data = _bytes(source)
-    name = name or called
-    return _checked(_decode(_opened(name, data), name), name)
+    return _read(name or called, data)[0]
 
 
 def read_photo(source: "ImageSource | Photo", name: str = "") -> Photo:
@@ -151,10 +156,8 @@ def read_photo(source: "ImageSource | Photo", name: str = "") -> Photo:
     if isinstance(source, np.ndarray | Image.Image):
         return Photo(read_image(source, name))
     called, data = _bytes(source)
-    name = name or called
-    image = _opened(name, data)
-    pixels = _checked(_decode(image, name), name)
-    return Photo(pixels, read_evidence(image, data), jpeg_quality(image))
+    pixels, image, lacks_end = _read(name or called, data)
+    return Photo(pixels, read_evidence(image, data), jpeg_quality(image), lacks_end)
 
 
 def load_face(source: ImageSource, size: int, framing: str = "face") -> FramedFace:
@@ -313,12 +316,58 @@ def _bytes(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
     raise UserError(f"Cannot read an image from a {type(source).__name__}; give a path or bytes.")
 
 
+def _read(name: str, data: bytes) -> tuple[np.ndarray, Image.Image, bool]:
+    """Return pixels, the opened image, and whether a JPEG lacks nothing but its end."""
+    image = _opened(name, data)
+    try:
+        return _checked(_decode(image, name), name), image, False
+    except UserError as error:
+        if "truncated" not in str(error) or not lacks_its_end(data):
+            raise
+    image = _opened(name, data + _END)
+    return _checked(_decode(image, name), name), image, True
+
+
+def lacks_its_end(data: bytes) -> bool:
+    """Return whether a JPEG lacks its end marker but no pixel.
+
+    Noise in place of the end would show in the picture, if pixels were still to come.
+    """
+    if not data.startswith(b"\xff\xd8"):
+        return False
+    seen = []
+    for noise in (b"", b"\x5a\x17\xc3\x71" * 64):
+        try:
+            with Image.open(io.BytesIO(data + noise + _END), formats=("JPEG",)) as image:
+                seen.append(np.asarray(image))
+        except Exception:  # what a decoder raises at a damaged file is anybody's guess
+            return False
+    return np.array_equal(*seen)
+
+
+#: The marker at the end of a JPEG.
+_END = b"\xff\xd9"
+
+
+def _why_not_an_image(data: bytes) -> str:
+    if not data:
+        return "an empty file"
+    kind = format_of(data[:64])
+    if kind == "HEIF" and "HEIF" not in formats():
+        return "HEIC, which needs the package pillow-heif: `pip install pillow-heif`"
+    if kind and kind not in formats():
+        return f"{kind} is not read here; convert it to one of {', '.join(formats())}"
+    if kind:
+        return f"damaged image (it begins as {kind}, but cannot be opened)"
+    return "not an image in a format that can be read here"
+
+
 def _opened(name: str, data: bytes) -> Image.Image:
     """Return an image whose header has been read; it keeps the bytes until it is forgotten."""
     try:
         return Image.open(io.BytesIO(data), formats=formats())
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name}: not an image in a format that can be read here.") from error
+        raise UserError(f"{name}: {_why_not_an_image(data)}.") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: too many pixels; scale it down.") from error
     except Exception as error:  # what a decoder raises at a damaged file is anybody's guess

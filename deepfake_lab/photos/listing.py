@@ -4,7 +4,51 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from deepfake_lab.photos.images import EXTENSIONS
+from deepfake_lab.photos.formats import format_of
+from deepfake_lab.photos.images import EXTENSIONS, FORMATS
+
+#: Files that lie beside photos in every download and are none; nobody needs to hear of them.
+DOCUMENTS = {
+    ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".html",
+    ".pdf", ".xml", ".log", ".py", ".ipynb", ".npy", ".npz", ".pkl", ".db", ".ini", ".sh",
+    ".parquet", ".xlsx", ".xls", ".ods", ".doc", ".docx", ".zip", ".tar", ".gz", ".tgz", ".7z",
+    ".rar",
+}  # fmt: skip
+#: What is said of an image in a format that has no decoder here.
+NOT_READ = "is not read here"
+
+_NO_FILES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
+
+
+def passed_over(path: str) -> str | None:
+    """Return why a file in a folder is no photo; None for a photo, empty for a document.
+
+    Its ending decides where it says something, else its first bytes: this is the one place that
+    does, for data sets and for folders of photos alike. A photo may still turn out to be damaged.
+    """
+    name = os.path.basename(path).lower()
+    ending = os.path.splitext(name)[1]
+    if ending in EXTENSIONS:
+        return None
+    if ending in DOCUMENTS or name in _NO_FILES:
+        return ""
+    try:
+        with open(path, "rb") as file:
+            kind = format_of(file.read(64))
+    except OSError as error:
+        return f"cannot be opened ({error.strerror})"
+    if kind in (*FORMATS, "HEIF"):
+        return None
+    if kind:
+        return f"{kind} {NOT_READ}; convert it to one of {', '.join(FORMATS)}"
+    return f"no image by its ending ({ending or 'none'}) nor by its content"
+
+
+def tell_passed_over(reasons: list[str]) -> str:
+    """Return one sentence on files that were passed over, each given as `name: reason`."""
+    number = f"{len(reasons):,} files were" if len(reasons) > 1 else "1 file was"
+    first = "; the first: " if len(reasons) > 3 else ": "
+    return f"{number} passed over{first}{'; '.join(reasons[:3])}."
 
 
 @dataclass(frozen=True)
@@ -23,20 +67,27 @@ class Found:
     error: str = ""
 
 
-def find_photos(arguments: Iterable[str | os.PathLike]) -> Iterator[Found]:
+def find_photos(
+    arguments: Iterable[str | os.PathLike], beside: list[str] | None = None
+) -> Iterator[Found]:
     """Yield the photos of files and folders, folders with all folders below them, one by one.
 
-    In a folder a photo is what has one of :data:`deepfake_lab.photos.images.EXTENSIONS`; a file
-    that is named is always taken. What is hidden is passed over. Named twice, a photo comes once.
+    In a folder a photo is what :func:`passed_over` takes for one; a file that is named is always
+    taken. What is hidden is passed over. Named twice, a photo comes once.
     A folder may change meanwhile: only one folder's names are held at a time.
+
+    Args:
+        arguments: files and folders.
+        beside: gets `name: reason` of each file that is passed over.
     """
+    beside = [] if beside is None else beside
     arguments = [os.path.expanduser(argument) for argument in arguments]
     several = len(arguments) > 1
     above = os.path.commonpath([os.path.dirname(os.path.abspath(a)) for a in arguments])
     seen: set[str] = set()
     for argument in arguments:
         if os.path.isdir(argument):
-            photos = _walk(argument)
+            photos = _walk(argument, beside)
         else:
             photos = iter([Found(argument, os.path.basename(argument))])
         if not several:  # then no photo can come twice, and a million names need not be remembered
@@ -50,10 +101,10 @@ def find_photos(arguments: Iterable[str | os.PathLike]) -> Iterator[Found]:
                 yield Found(found.path, name, found.error)
 
 
-def _walk(root: str) -> Iterator[Found]:
+def _walk(root: str, beside: list[str]) -> Iterator[Found]:
     """Yield a folder's photos in order; links to folders are followed, but none is read twice."""
     entered: set[tuple[int, int]] = set()
-    folders, empty = [""], True
+    folders, empty, known = [""], True, len(beside)
     while folders:
         prefix = folders.pop()
         folder = os.path.join(root, prefix) if prefix else root
@@ -75,9 +126,16 @@ def _walk(root: str) -> Iterator[Found]:
             name = f"{prefix}{entry.name}"
             if entry.is_dir():
                 below.append(f"{name}/")
-            elif name.lower().endswith(EXTENSIONS) and (entry.is_file() or entry.is_symlink()):
-                empty = False
-                yield Found(os.path.join(folder, entry.name), name)
+            elif entry.is_file() or (entry.is_symlink() and name.lower().endswith(EXTENSIONS)):
+                path = os.path.join(folder, entry.name)
+                reason = passed_over(path)
+                if reason is None or NOT_READ in reason:  # an answer says why it has none
+                    empty = False
+                    yield Found(path, name)
+                elif reason:
+                    beside.append(f"{name}: {reason}")
         folders += reversed(below)
     if empty:
-        yield Found(root, "", f"{root}: this folder holds no images.")
+        mine = beside[known:]
+        also = f" {tell_passed_over(mine)}" if mine else ""
+        yield Found(root, "", f"{root}: this folder holds no images.{also}")

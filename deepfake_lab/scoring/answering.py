@@ -16,7 +16,7 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.overlap import overlapped
-from deepfake_lab.photos.listing import Found, find_photos
+from deepfake_lab.photos.listing import Found, find_photos, tell_passed_over
 from deepfake_lab.printing import printable, unicode_name
 from deepfake_lab.scoring.maps import Maps
 from deepfake_lab.scoring.scorefile import (
@@ -59,6 +59,9 @@ def predict(options: argparse.Namespace) -> int:
         if options.out is not None:
             print("What was answered is kept: the same command goes on.", file=sys.stderr)
         raise
+    if tally.beside:
+        told = printable(tell_passed_over(list(dict.fromkeys(tally.beside))))
+        print(f"deepfake-lab: {told}", file=sys.stderr)
     for reason in tally.failed:
         print(f"deepfake-lab: {printable(reason)}", file=sys.stderr)
     if tally.failed and not tally.answered:
@@ -107,6 +110,7 @@ class _Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)  # reasons, of this run only
+    beside: list[str] = field(default_factory=list)  # what was passed over in folders, and why
     new: int = 0
 
     @property
@@ -179,7 +183,8 @@ def _answer_all(
             stack.callback(file.close)
 
         def left() -> Iterator[Found]:
-            return (one for one in find_photos(options.photos) if not (file and file.has(one.path)))
+            photos = find_photos(options.photos, tally.beside)
+            return (one for one in photos if not (file and file.has(one.path)))
 
         printer = stack.enter_context(_Printer(form, lone))
         answers = _answers(detector, left(), maps, lone)

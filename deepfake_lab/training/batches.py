@@ -67,15 +67,32 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
         image_size: side of the model's input in pixels.
         framing: see :func:`deepfake_lab.photos.images.load_face`.
 
+    Raises:
+        UserError: `train` or `valid`, where there is one, lacks a label: nothing could be learned
+            or calibrated. (A `test` that lacks one is said in the metrics.)
+
     Returns:
         A :class:`Split` for each of ``train``, ``valid`` and ``test`` that the manifest has.
     """
     images.check_framing(framing)
+    _check_labels(manifest)
     present = [split for split in SPLITS if (manifest["split"] == split).any()]
     return {
         split: _load(manifest[manifest["split"] == split], image_size, framing, split)
         for split in present
     }
+
+
+def _check_labels(manifest: pd.DataFrame) -> None:
+    for split in ("train", "valid"):
+        there = manifest.loc[manifest["split"] == split, "label"].unique()
+        if len(there) == 1:
+            lacks = "fake" if there[0] == "real" else "real"
+            raise UserError(
+                f"The {split} split has no {lacks} photos: nothing can be "
+                f"{'learned' if split == 'train' else 'calibrated'} from it. Put {lacks} photos "
+                f"into {split}, or leave {split} out where it can be made from train."
+            )
 
 
 def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split:

@@ -17,7 +17,7 @@ from deepfake_lab.data.datasets import Dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import checksums
 from deepfake_lab.evaluation.card import write_card
-from deepfake_lab.evaluation.predictions import evaluate
+from deepfake_lab.evaluation.predictions import answered, evaluate
 from deepfake_lab.litert import quiet_stderr
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
 from deepfake_lab.training import models
@@ -104,10 +104,10 @@ def save_run(
         detector = Detector(folder, config, (work / "model.tflite").read_bytes())
         config |= _calibrate(detector, splits["valid"], max_false_alarms, seed)
         predictions = pd.concat(
-            [_predictions(detector, splits[split]) for split in ("valid", "test")]
+            [_predictions(detector, splits[s]) for s in ("valid", "test") if s in splits]
         )
         test = predictions[predictions["split"] == "test"]
-        metrics = {"test": evaluate(test, seed=seed)}
+        metrics = {"test": _measured(test, seed)}
         history.to_csv(work / "history.csv", index=False, float_format="%.6g")
         # Where the files lie is of no interest to anybody else.
         predictions.drop(columns="path").to_csv(
@@ -141,6 +141,17 @@ def to_tflite(model: keras.Model) -> bytes:
 def _predictions(detector: Detector, split: Split) -> pd.DataFrame:
     logits = detector.logits(split.frames)
     return detector.answers(split.manifest, logits)
+
+
+def _measured(test: pd.DataFrame, seed: int) -> dict:
+    """Return the metrics; where the test photos lack a label, that nothing could be measured."""
+    rows = answered(test)
+    count = {label: int((rows["label"] == label).sum()) for label in ("real", "fake")}
+    if all(count.values()):
+        return evaluate(test, seed=seed)
+    lacks = " and ".join(label for label, number in count.items() if not number)
+    note = f"The test split has no {lacks} photos: nothing was measured on it."
+    return {"photos": {**count, "failed": len(test) - len(rows)}, "metrics": {}, "note": note}
 
 
 def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None, seed: int) -> dict:

@@ -14,6 +14,9 @@ NEAR = 0.1
 #: Fewer such photos than this support no statement.
 ENOUGH = 10
 
+#: Of a detector whose test photos lack a label.
+_UNKNOWN = dict.fromkeys(("value", "low", "high"), float("nan"))
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -46,12 +49,12 @@ class ModelFacts:
     @property
     def false_alarms(self) -> Rate:
         """Return the share of real test photos that were called fake."""
-        return Rate(**self.metrics["false_alarm_rate"])
+        return Rate(**self.metrics.get("false_alarm_rate", _UNKNOWN))
 
     @property
     def misses(self) -> Rate:
         """Return the share of fake test photos that were called real."""
-        return Rate(**self.metrics["miss_rate"])
+        return Rate(**self.metrics.get("miss_rate", _UNKNOWN))
 
     @property
     def band(self) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from deepfake_lab import paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 from deepfake_lab.photos.faces import Face
-from deepfake_lab.photos.images import degrade, frame_face, load_face, read_image
+from deepfake_lab.photos.images import degrade, frame_face, load_face, read_image, read_photo
 
 # The library silences Pillow's remarks on odd metadata; pytest starts each test with fresh filters.
 pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")
@@ -172,23 +172,26 @@ def test_an_array_that_is_no_picture_is_refused_with_its_shape(array):
 # --- what cannot be read ---
 
 
+NO_IMAGE = "not an image in a format that can be read here"
+
+
 @pytest.mark.parametrize(
-    "content",
+    ("content", "reason"),
     [
-        b"",
-        b"Dear diary, this is no photo.",
-        b"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'/>",
-        b"<!doctype html><title>404</title>",
-        b"%PDF-1.7\n%",
-        b"\xff\xd8\xff\xe0",
+        (b"", "an empty file"),
+        (b"Dear diary, this is no photo.", NO_IMAGE),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'/>", NO_IMAGE),
+        (b"<!doctype html><title>404</title>", NO_IMAGE),
+        (b"%PDF-1.7\n%", NO_IMAGE),
+        (b"\xff\xd8\xff\xe0", "damaged image (it begins as JPEG, but cannot be opened)"),
     ],
     ids=["empty", "text", "svg", "html", "pdf", "four bytes of a JPEG"],
 )
-def test_a_file_that_is_no_photo_is_refused_in_one_line(tmp_path, content):
+def test_a_file_that_is_no_photo_is_refused_in_one_line(tmp_path, content, reason):
     file = tmp_path / "photo.jpg"
     file.write_bytes(content)
     message = _message(file)
-    assert message == f"{file}: not an image in a format that can be read here."
+    assert message == f"{file}: {reason}."
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP"])
@@ -362,3 +365,36 @@ def test_downscaling_further_than_one_pixel_works(photo):
 def test_an_unknown_degradation_lists_the_known_ones(photo):
     with pytest.raises(UserError, match="known: none, jpeg, blur, downscale"):
         degrade(photo, "rain", 1)
+
+
+def _jpeg_bytes(**options) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8)).save(
+        stream, "JPEG", **options
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}], ids=["baseline", "progressive"])
+def test_a_jpeg_without_its_end_marker_is_read_and_marked_as_damaged(options):
+    whole = _jpeg_bytes(**options)
+    photo = read_photo(whole[:-2])
+    assert photo.lacks_end
+    assert (photo.pixels == read_image(whole)).all()
+    assert not read_photo(whole).lacks_end
+
+
+@pytest.mark.parametrize("cut", [20, 200, 1500])
+def test_a_jpeg_that_lacks_pixels_is_refused(cut):
+    with pytest.raises(UserError, match="damaged image"):
+        read_photo(_jpeg_bytes()[:-cut])
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40), "JPEG 2000"), (b"\xff\x0a" + bytes(40), "JPEG XL"),
+     (b"8BPS" + bytes(40), "Photoshop")],
+)  # fmt: skip
+def test_a_format_that_is_not_read_is_named_with_those_that_are(content, name):
+    with pytest.raises(UserError, match=f"{name} is not read here; convert it to one of JPEG, PNG"):
+        read_image(content)
