@@ -68,7 +68,7 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
         framing: see :func:`deepfake_lab.photos.images.load_face`.
 
     Raises:
-        UserError: `train` or `valid`, where there is one, lacks a label: nothing could be learned
+        UserError: of data to train on, `train` or `valid` lacks a label: nothing could be learned
             or calibrated. (A `test` that lacks one is said in the metrics.)
 
     Returns:
@@ -84,6 +84,8 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
 
 
 def _check_labels(manifest: pd.DataFrame) -> None:
+    if not {"train", "valid"} <= set(manifest["split"]):
+        return  # not to be trained on
     for split in ("train", "valid"):
         there = manifest.loc[manifest["split"] == split, "label"].unique()
         if len(there) == 1:
@@ -91,7 +93,7 @@ def _check_labels(manifest: pd.DataFrame) -> None:
             raise UserError(
                 f"The {split} split has no {lacks} photos: nothing can be "
                 f"{'learned' if split == 'train' else 'calibrated'} from it. Put {lacks} photos "
-                f"into {split}, or leave {split} out where it can be made from train."
+                f"into {split}, or make the splits anew."
             )
 
 

@@ -324,3 +324,13 @@ def test_frames_that_do_not_fit_into_memory_are_the_same_from_a_file(files, monk
     assert isinstance(on_disk.frames, np.memmap)
     np.testing.assert_array_equal(on_disk.frames, in_memory)
     np.testing.assert_array_equal(on_disk.centered(), images.center_crop(in_memory, SIZE))
+
+
+@pytest.mark.parametrize(("split", "word"), [("train", "learned"), ("valid", "calibrated")])
+@pytest.mark.parametrize("lacks", ["real", "fake"])
+def test_a_split_that_lacks_a_label_is_refused_before_a_photo_is_read(split, word, lacks):
+    rows = [("nowhere.jpg", label, s) for s in ("train", "valid") for label in ("real", "fake")]
+    rows = [row for row in rows if row[1:] != (lacks, split)]
+    manifest = pd.DataFrame(rows, columns=["path", "label", "split"])
+    with pytest.raises(UserError, match=f"{split} split has no {lacks} photos: nothing .* {word}"):
+        load_splits(manifest, 64)
