@@ -92,6 +92,63 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     run.set_defaults(command=_run)
 
+    sweep = commands.add_parser("sweep", help="run the notebooks once per combination of values")
+    sweep.add_argument(
+        "--params", type=Path, metavar="FILE", help="a YAML file; a list stands for alternatives"
+    )
+    sweep.add_argument(
+        "-p", dest="values", action="append", default=[], metavar="NAME=A,B,...",
+        help="values of one parameter, or LOW..HIGH with --search; goes before --params",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--only", action="append", metavar="NN",
+        help="run only the notebooks whose names begin so; may be given several times",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--jobs", type=_count, default=0, metavar="N",
+        help="runs at a time, at most as many as memory and cores allow (default: so many)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--search", type=_count, default=0, metavar="N",
+        help="try N combinations that look promising instead of all",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--metric", default="roc_auc", metavar="NAME",
+        help="what a search improves, on validation photos (default %(default)s)",
+    )  # fmt: skip
+    sweep.add_argument(
+        "--out", default="", metavar="DIR",
+        help="the sweep's folder (default runs/sweep-<checksum>); the same command goes on there",
+    )  # fmt: skip
+    sweep.set_defaults(command=_sweep)
+
+    runs = commands.add_parser("runs", help="list all runs")
+    runs.add_argument(
+        "places", nargs="*", metavar="DIR", help="runs, sweeps or folders of them (default runs/)"
+    )
+    runs.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .csv, .parquet or .html file with all columns"
+    )
+    runs.set_defaults(command=_runs)
+
+    compare = commands.add_parser("compare", help="say which runs differ by more than luck")
+    compare.add_argument(
+        "places", nargs="+", metavar="RUN", help="sweeps, runs, or detectors by name or folder"
+    )
+    compare.add_argument(
+        "--metric", default="roc_auc", metavar="NAME",
+        help="what is compared, on test photos (default %(default)s)",
+    )  # fmt: skip
+    compare.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="of the bootstrap (default %(default)s)"
+    )
+    compare.add_argument(
+        "--out", type=Path, metavar="DIR",
+        help="a folder for tables (CSV, Parquet, LaTeX, Markdown), figures, a page, "
+        "and logs for TensorBoard",
+    )  # fmt: skip
+    compare.set_defaults(command=_compare)
+
     predict = commands.add_parser("predict", help="say of photos whether they are real or fake")
     predict.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     _add_model(predict)
@@ -287,6 +344,59 @@ def _run(options: argparse.Namespace) -> int:
         photo, line = verdict
         print(f"One photo that the detectors have not learned from, {photo}:")
         print(line)
+    return 0
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from deepfake_lab.course import applicable
+    from deepfake_lab.sweeping import read_space, run_sweep
+    from deepfake_lab.sweeping.space import parse_values
+
+    shared = applicable(_read_parameters(options.params), options.only)
+    space = read_space(shared, dict(map(parse_values, options.values)), options.only)
+    found = run_sweep(
+        space, options.only, options.out, jobs=options.jobs, search=options.search,
+        metric=options.metric,
+    )  # fmt: skip
+    total = len(found.whole) + len(found.failed) + len(found.elsewhere)
+    print(f"\n{len(found.whole)} of {total} runs are whole, in {found.folder}")
+    for name, reason in found.failed.items():
+        print(f"  failed: {name}: {reason}")
+    for name in found.elsewhere:
+        print(f"  another process is at it: {name}")
+    if found.failed:
+        print("The same command tries those that failed again.")
+    if found.whole:
+        print(f"Compare them: deepfake-lab compare {found.folder}")
+    return 1 if found.failed else 0
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from deepfake_lab import paths
+    from deepfake_lab.evaluation.runs import list_runs, runs_table, save_table
+
+    home = paths.home() / "runs"
+    if not options.places and not home.is_dir():
+        raise UserError(f"There are no runs yet: {home} is made by `deepfake-lab run`.")
+    table = runs_table(options.places or [home])
+    print(list_runs(table))
+    if options.out:
+        print(f"\nAll columns lie in {save_table(table, options.out)}")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from deepfake_lab.evaluation.comparison import compare_settings
+    from deepfake_lab.evaluation.comparison_files import save, summary
+    from deepfake_lab.evaluation.runs import runs_table
+
+    runs = runs_table(options.places)
+    failed = runs[runs["status"] != "whole"]
+    found = compare_settings(runs, options.metric, options.seed)
+    print(summary(found, failed))
+    if options.out:
+        print(f"\nTables, figures and comparison.html lie in {save(found, options.out, failed)}")
+        print(f"TensorBoard's HParams tab: tensorboard --logdir {options.out / 'logs'}")
     return 0
 
 

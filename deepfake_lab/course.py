@@ -27,6 +27,11 @@ from deepfake_lab.errors import UserError
 #: What a run was given and what it took by default; a folder that holds it is a run's.
 RECORD = "parameters.yaml"
 
+
+class KernelDied(UserError):
+    """A notebook's Python ended without a word; once more may go well."""
+
+
 # YAML takes a number without a point, as 1e-3, for a word.
 _EXPONENT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
 
@@ -55,11 +60,9 @@ def run_course(
             data, one that cannot be written, or a notebook that stopped (with its name, the cell
             and the reason).
     """
-    notebooks = _chosen(only)
+    notebooks = chosen_notebooks(only)
     known = {notebook: _parameters(notebook) for notebook in _all_notebooks()}
-    parameters = _checked(parameters, notebooks, known)
-    if "data_dir" in parameters:  # a relative path is the caller's, not the notebook's
-        parameters["data_dir"] = str(paths.data_folder(parameters["data_dir"]))
+    parameters = check_parameters(parameters, only)
     try:
         folder = _own_folder(out_dir, parameters, anew=only is None)
         with _locked(folder / RECORD):
@@ -78,6 +81,23 @@ def run_course(
     return folder
 
 
+def check_parameters(parameters: dict[str, Any], only: list[str] | None = None) -> dict[str, Any]:
+    """Return parameters as a run takes them: each of the type its notebooks give it, paths whole.
+
+    Args and errors as :func:`run_course`; nothing runs.
+    """
+    known = {notebook: _parameters(notebook) for notebook in _all_notebooks()}
+    checked = _checked(parameters, chosen_notebooks(only), known)
+    if "data_dir" in checked:  # a relative path is the caller's, not the notebook's
+        checked["data_dir"] = str(paths.data_folder(checked["data_dir"]))
+    return checked
+
+
+def parameter_types() -> dict[str, str]:
+    """Return name -> type, as annotated, of all parameters of the notebooks."""
+    return {n: t for notebook in _all_notebooks() for n, t in _parameters(notebook).items()}
+
+
 def applicable(parameters: dict[str, Any], only: list[str] | None) -> dict[str, Any]:
     """Return what is meant for these notebooks of a file of parameters for all of them.
 
@@ -85,7 +105,7 @@ def applicable(parameters: dict[str, Any], only: list[str] | None) -> dict[str, 
     recorded run can be repeated elsewhere.
     """
     known = {notebook: _parameters(notebook) for notebook in _all_notebooks()}
-    mine = {name for notebook in _chosen(only) for name in known[notebook]}
+    mine = {name for notebook in chosen_notebooks(only) for name in known[notebook]}
     others = {name for found in known.values() for name in found} - mine
     return {name: value for name, value in parameters.items() if name not in {*others, "out_dir"}}
 
@@ -115,6 +135,27 @@ def _is_text(name: str) -> bool:
     return any(_parameters(notebook).get(name) == "str" for notebook in _all_notebooks())
 
 
+def chosen_notebooks(only: list[str] | None) -> list[Path]:
+    """Return the notebooks whose names begin as one of `only` does, in order; None for all.
+
+    Raises:
+        UserError: there are no notebooks here, or none that begins so.
+    """
+    notebooks = sorted(paths.notebooks().glob("[0-9]*.ipynb"))
+    if not notebooks:
+        raise UserError(
+            f"There is no notebook in {paths.notebooks()}: `deepfake-lab init DIR` writes a course "
+            "folder; run it there."
+        )
+    if not only:
+        return notebooks
+    for beginning in only:
+        if not any(notebook.name.startswith(beginning) for notebook in notebooks):
+            names = ", ".join(notebook.stem for notebook in notebooks)
+            raise UserError(f"No notebook begins with '{beginning}'. Notebooks: {names}.")
+    return [n for n in notebooks if any(n.name.startswith(beginning) for beginning in only)]
+
+
 def first_verdict(folder: Path) -> tuple[str, str] | None:
     """Return what notebook 05 said of its first photo, or None where it did not run.
 
@@ -132,22 +173,6 @@ def first_verdict(folder: Path) -> tuple[str, str] | None:
         return None
     first = photos.iloc[0]
     return first["file"], verdict_line(first["verdict"], first["confidence"])
-
-
-def _chosen(only: list[str] | None) -> list[Path]:
-    notebooks = sorted(paths.notebooks().glob("[0-9]*.ipynb"))
-    if not notebooks:
-        raise UserError(
-            f"There is no notebook in {paths.notebooks()}: `deepfake-lab init DIR` writes a course "
-            "folder; run it there."
-        )
-    if not only:
-        return notebooks
-    for beginning in only:
-        if not any(notebook.name.startswith(beginning) for notebook in notebooks):
-            names = ", ".join(notebook.stem for notebook in notebooks)
-            raise UserError(f"No notebook begins with '{beginning}'. Notebooks: {names}.")
-    return [n for n in notebooks if any(n.name.startswith(beginning) for beginning in only)]
 
 
 def _all_notebooks() -> list[Path]:
@@ -332,7 +357,7 @@ def _execute(notebook: Path, output: Path, parameters: dict[str, Any]) -> None:
     except DeadKernelError as error:
         cells = [c for c in nbformat.read(output, as_version=4).cells if c.cell_type == "code"]
         started = sum(cell.metadata.papermill.start_time is not None for cell in cells)
-        raise UserError(
+        raise KernelDied(
             f"{notebook.stem} stopped in cell [{started}]: its Python died, most often for want "
             f"of memory (the executed copy: {output})"
         ) from error

@@ -16,6 +16,9 @@ EXTRAS = dict.fromkeys(
     "kagglehub": "download", "pillow_heif": "heic", "c2pa": "provenance",
     "onnxruntime": "export", "tf2onnx": "export",
 }  # fmt: skip
+EXTRAS |= dict.fromkeys(
+    ("dask", "distributed", "filelock", "fsspec", "optuna", "psutil"), "cluster"
+)
 
 
 def require(module: str) -> None:

@@ -10,7 +10,10 @@ LIBRARY = Path(__file__).resolve().parent.parent / "deepfake_lab"
 
 #: Each floor may use the floors before it and its own room.
 ORDER = (
-    ("errors", "extras", "colors", "paths", "litert", "overlap", "printing", "progress"),
+    (
+        "errors", "extras", "colors", "paths", "environment", "litert", "overlap", "printing",
+        "progress",
+    ),
     ("photos",),
     ("data",),
     ("auditing",),
@@ -21,9 +24,10 @@ ORDER = (
     ("plots",),
     ("web",),
     ("course", "starting"),
+    ("sweeping",),
     ("cli",),
     ("__main__",),
-)
+)  # fmt: skip
 FLOOR = {room: floor for floor, rooms in enumerate(ORDER) for room in rooms}
 
 

@@ -1,4 +1,5 @@
 from .assessment import Assessment as Assessment, assess as assess, compare as compare
+from .comparison import Comparison as Comparison, compare_settings as compare_settings
 from .labelled import available as available, gather as gather
 from .metrics import METRICS as METRICS
 from .predictions import (
@@ -12,3 +13,4 @@ from .predictions import (
     worst_mistakes as worst_mistakes,
 )
 from .record import rewrite_card as rewrite_card, with_baseline as with_baseline
+from .runs import runs_table as runs_table

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from deepfake_lab import paths
+from deepfake_lab import environment, paths
 from deepfake_lab.data.datasets import Dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import checksums
@@ -68,6 +67,7 @@ def save_run(
     """
     folder = paths.new_model_folder(name, out_dir, ship)
     folder.parent.mkdir(parents=True, exist_ok=True)
+    made_with = environment.describe()
     # The work goes into a neighbouring folder that takes the name at the very end.
     work = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=folder.parent))
     try:
@@ -96,8 +96,9 @@ def save_run(
             "versions": {package: version(package) for package in _RECORDED},
             "optimizer": _kind(getattr(model, "optimizer", None)),
             "loss": _kind(getattr(model, "loss", None)),
-            "git_commit": _git("rev-parse", "--verify", "HEAD"),
-            "git_dirty": _git_dirty(),
+            "git_commit": made_with.pop("git_commit"),
+            "git_dirty": made_with.pop("git_dirty"),
+            "environment": made_with,
             "sha256": checksums(work),
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -180,21 +181,6 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
 def _kind(part: object) -> str | None:
     """Return the name of an optimiser or a loss, for the record; None where there is none."""
     return part if part is None or isinstance(part, str) else type(part).__name__
-
-
-def _git(*arguments: str) -> str | None:
-    """Return what git says of the checkout, or None where the project is none or git fails."""
-    if not (paths.project() / ".git").exists() or shutil.which("git") is None:
-        return None
-    command = ["git", "-C", str(paths.project()), *arguments]
-    found = subprocess.run(command, capture_output=True, text=True)
-    return found.stdout.strip() if found.returncode == 0 else None
-
-
-def _git_dirty() -> bool | None:
-    """Return whether tracked files differ from the commit; None where there is no checkout."""
-    changed = _git("status", "--porcelain", "--untracked-files=no")
-    return None if changed is None else bool(changed)
 
 
 def _write_json(path: Path, content: dict) -> None:
