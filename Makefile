@@ -41,7 +41,7 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 serve: $(INSTALLED)  ## the web page on http://127.0.0.1:5000/
 	$(BIN)/python run.py
 
-models: $(INSTALLED)  ## train the shipped detectors anew, from 140k/ and faces/ in DEEPFAKE_LAB_DATA (hours)
+models: $(INSTALLED)  ## train the shipped detectors anew, from your data in DEEPFAKE_LAB_DATA (hours)
 	$(BIN)/python tools/make_models.py train cnn
 	$(BIN)/python tools/make_models.py train efficientnet
 	$(BIN)/python tools/make_models.py leave-out efficientnet

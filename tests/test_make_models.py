@@ -18,7 +18,7 @@ sys.path.insert(0, str(paths.project() / "tools"))
 import make_models
 
 TINY = {"epochs": 1, "photos": 16, "learning_rate": 1e-3, "augment": "mixed", "warmup": 0.1,
-        "shares": make_models.HARD, "forged": 0.1, "average": 0.9}  # fmt: skip
+        "forged": 0.1, "average": 0.9}  # fmt: skip
 FAKES = {"dfdc": "swap", "stylegan2": "gan"}
 SPLITS = {"train": 3, "valid": 2, "test": 2}
 
@@ -31,24 +31,21 @@ def photos() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def home(photos, tmp_path_factory):
-    """A home where a tiny `cnn` was trained in three stages, left things out, and was measured."""
+    """A home where a tiny `cnn` was trained, left things out, and was measured."""
     folder = tmp_path_factory.mktemp("shipped")
     make_140k(folder / "data" / "140k", photos)
     make_faces(folder / "data" / "faces", photos)
-    stages = [
-        TINY, TINY | {"draw": 1, "keep": "val_auc"}, TINY | {"draw": 2, "start": (0.4, 0.6)},
-    ]  # fmt: skip
-    recipe = {"model": "cnn", "image_size": 40, "dropout": 0.5, "stages": stages}
+    recipe = {"model": "cnn", "image_size": 40, "dropout": 0.5, "keep": "epoch"} | TINY
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEEPFAKE_LAB_HOME", str(folder))
         patch.setenv("DEEPFAKE_LAB_DATA", str(folder / "data"))
         patch.setattr(make_models, "DATA", ("140k", "faces"))
         patch.setitem(make_models.RECIPES, "cnn", recipe)
-        patch.setattr(make_models, "SHORT", TINY | {"image_size": 40})
-        patch.setattr(make_models, "WINDOWS", {"image_size": 40})
+        patch.setattr(make_models, "SHORT", TINY | {"top_blocks": 1})
+        patch.setattr(make_models, "SEEDS", (0, 1))
         patch.setattr(make_models, "ABLATION", {
-            "even draws": ({"shares": None}, (0, 1)),
-            "the face's frame": ({"framing": "whole"}, (0,)),
+            "as often as any, no celeba": {"even": False, "without": "celeba"},
+            "the face's frame": {"framing": "whole"},
         })  # fmt: skip
         for command in ("train", "leave-out", "ablate", "measure"):
             patch.setattr(sys, "argv", ["make_models.py", command, "cnn"])
@@ -98,14 +95,45 @@ def metrics(folder: Path) -> dict:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
-def test_the_stages_follow_one_another_and_the_recipe_is_kept(home):
-    folder = home / "models" / "cnn"
-    assert pd.read_csv(folder / "history.csv")["stage"].tolist() == [1, 2, 3]
-    config = json.loads((folder / "detector.json").read_text(encoding="utf-8"))
-    assert len(config["recipe"]["stages"]) == 3 and config["image_size"] == 40
+def test_the_recipe_is_kept_with_what_an_epoch_drew(home):
+    recipe = json.loads((home / "models" / "cnn" / "detector.json").read_text())["recipe"]
+    assert recipe["learning_rate"] == 1e-3 and recipe["photos"] == 16
+    assert sum(recipe["shares"].values()) == pytest.approx(1, abs=0.01)
+    assert set(recipe["shares"]) >= {"real/140k", "fake/140k", "real/celeba", "fake/dfdc"}
 
 
-def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_names(
+def test_frames_are_cut_once_and_kept(home):
+    kept = [path.name for path in (home / "logs" / "frames").iterdir()]
+    assert not [name for name in kept if name.startswith(".")]
+    # train and valid of the face's frame and of the whole photo, test of the face's frame
+    assert sorted(name.partition("-")[0] for name in kept) == [
+        "test", "train", "train", "valid", "valid",
+    ]  # fmt: skip
+
+
+def test_real_and_fake_weigh_the_same_within_each_class_of_resolution():
+    rows = [
+        *[("real", "large", 256)] * 400, *[("fake", "many", 256)] * 900,
+        *[("fake", "few", 512)] * 9,
+        *[("real", "small", 128)] * 100, *[("fake", "far", 200)] * 36,
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["label", "source", "width"])
+    shares = make_models.even_shares(table.assign(height=table["width"]))
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["real/large"] == pytest.approx(shares["fake/many"] + shares["fake/few"])
+    assert shares["real/small"] == pytest.approx(shares["fake/far"])
+    assert shares["fake/many"] == pytest.approx(10 * shares["fake/few"])  # 30 : 3
+    assert shares["real/large"] > shares["real/small"]
+
+
+def test_a_huge_source_weighs_no_more_than_a_large_one():
+    table = pd.DataFrame({"label": ["real"] * 9000 + ["fake"] * 10, "source": "a", "width": 256})
+    table.loc[table.index[:3000], "source"] = "b"
+    shares = make_models.even_shares(table.assign(height=256))
+    assert shares["real/a"] == shares["real/b"]
+
+
+def test_training_sees_windows_of_the_frames_and_what_comes_out_takes_whole_ones(
     monkeypatch, tmp_path
 ):
     monkeypatch.setenv("DEEPFAKE_LAB_HOME", str(tmp_path))
@@ -113,27 +141,18 @@ def test_a_stage_learns_from_windows_of_the_frames_and_begins_with_the_mean_it_n
     seen = []
 
     def fit(model, train, valid, **_):
-        seen.append((model.get_weights(), model.input.shape, train.image_size, valid.image_size))
-        model.set_weights([weights + len(seen) for weights in model.get_weights()])
+        seen.append((model.input.shape, train.image_size, valid.image_size))
+        model.set_weights([weights + 1 for weights in model.get_weights()])
         return pd.DataFrame({"epoch": [1]})
 
     monkeypatch.setattr(make_models.fitting, "fit", fit)
-    shares = {key: 1 for key in make_models.EVEN}
-    stage = {"photos": 8, "shares": shares, "forged": 0.0, "top_blocks": 1}
-    recipe = {"model": "efficientnet_lite0", "image_size": 64, "dropout": 0.0,
-              "blend": (0.0, 0.5, 0.5), "stages": [
-        stage, stage, stage | {"window": 48, "start": (0.75, 0.25)},
-    ]}  # fmt: skip
-    model, *_ = make_models._fit(recipe, lambda size: load_splits(rows, size), 0, "run")
-    first = seen[0][0][0]
-    np.testing.assert_allclose(seen[1][0][0], first + 1, rtol=1e-5)
-    np.testing.assert_allclose(seen[2][0][0], first + 0.75 * 1 + 0.25 * 3, rtol=1e-5)
-    assert [entry[1:] for entry in seen[1:]] == [
-        ((None, 64, 64, 3), 64, 64), ((None, None, None, 3), 48, 64)
-    ]  # fmt: skip
+    recipe = {"model": "efficientnet_lite0", "image_size": 64, "window": 48, "dropout": 0.0,
+              "photos": 8, "forged": 0.0, "top_blocks": 1}  # fmt: skip
+    model, _ = make_models._fit(recipe, load_splits(rows, 64), 0, "run")
+    assert seen == [((None, None, None, 3), 48, 64)]
     assert model.input.shape == (None, 64, 64, 3)
-    last = first + 0.75 * 1 + 0.25 * 3 + 3
-    np.testing.assert_allclose(model.get_weights()[0], (first + 3 + last) / 2, rtol=1e-5)
+    start = make_models.models.build_model("efficientnet_lite0", 64, dropout=0.0, seed=0)
+    np.testing.assert_allclose(model.get_weights()[0], start.get_weights()[0] + 1, rtol=1e-5)
 
 
 def test_every_source_and_every_family_of_several_is_left_out_once(home):
@@ -157,8 +176,8 @@ def test_real_photos_without_fakes_of_their_own_leave_or_are_forged():
     splits = {"source": ["dfdc", "dfdc", "140k", "140k", "stylegan2"],
               "family": ["photo", "swap", "photo", "gan", "gan"],
               "label": ["real", "fake", "real", "fake", "fake"]}  # fmt: skip
-    split = Split(None, pd.DataFrame(splits), 40, None)
-    even = make_models.EVEN
+    split = Split(None, pd.DataFrame(splits).assign(width=256, height=256), 40, None)
+    even = make_models.even_shares(split.manifest)
     swaps = make_models._shares(split, "source", "dfdc")
     assert swaps["forged/dfdc"] == swaps["real/dfdc"] == even["real/dfdc"] > 0
     assert swaps["fake/dfdc"] == 0 and swaps["real/140k"] == even["real/140k"]
@@ -169,7 +188,8 @@ def test_real_photos_without_fakes_of_their_own_leave_or_are_forged():
 
 def test_the_ablation_has_a_row_per_change_and_seed_with_the_auc_of_each_kind(home):
     rows = pd.read_csv(home / "models" / "cnn" / "ablation.csv")
-    assert rows["changed"].tolist() == ["even draws", "even draws", "the face's frame"]
+    assert rows["changed"].unique().tolist() == ["as often as any, no celeba", "the face's frame"]
+    assert rows["seed"].tolist() == [0, 1, 0, 1]
     kinds = {"140k gan", "faces gan", "faces swap"}
     assert set(rows.columns[2:]) == kinds | {f"{kind}, worn" for kind in kinds}
 

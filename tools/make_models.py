@@ -6,15 +6,23 @@
     python tools/make_models.py ablate efficientnet
     python tools/make_models.py measure efficientnet
 
-The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it) and `faces/`
-(a manifest.csv with several sources of photos and of fakes); the sample set joins them. A training
-that is interrupted goes on after its last whole epoch when the same command is given again.
+The recipe in a paragraph: one training from ImageNet's weights (`cnn`: from random numbers), each
+picture a window at a random place of a face's frame, changed as photos change on their way, real
+and fake drawn alike within each class of resolution (`even_shares`), some of the fakes forged on
+the fly from real photos; the learning rate rises, then falls along a cosine; what is kept is the
+moving average of the weights. An interrupted training goes on after its last whole epoch when the
+same command is given again.
+
+The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/` and
+`more/` (each a manifest.csv with several sources of photos and of fakes), and `reconstructed/` (see
+tools/reconstruct.py); the sample set joins them.
 """
 
 import argparse
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -30,119 +38,25 @@ from deepfake_lab.evaluation.assessment import assess
 from deepfake_lab.evaluation.record import record, rewrite_card
 from deepfake_lab.training import batches, fitting, models, runs
 
-DATA = ("140k", "faces", "sample")
+DATA = ("140k", "faces", "more", "reconstructed", "sample")
 
-#: What an epoch draws. Within a resolution and framing, real and fake weigh about the same: sharp
-#: portraits (140k, ciplab, generators) on both sides, small and soft crops (celeba, utkface, dfdc)
-#: on both sides. The forgeries come on top, from all real sources.
-EVEN = {
-    "real/140k": 24, "real/ciplab": 24, "real/celeba": 16, "real/utkface": 14, "real/dfdc": 24,
-    "real/caltech101": 4,
-    "fake/140k": 15, "fake/stylegan2": 7, "fake/generated_photos": 7, "fake/mobilestylegan": 3,
-    "fake/stable_diffusion_21": 8, "fake/sfhq_t2i": 10, "fake/dfdc": 24, "fake/ciplab": 12,
-    "fake/self_blended": 1, "fake/face_swap": 1,
-}  # fmt: skip
+#: Photos whose shorter side is below this are crops of small or far faces, video frames most of
+#: them; the others are portraits. Each class has real photos and fakes of its own.
+PORTRAIT = 230
 
-#: The same with more of what validation photos showed to be learned last: StyleGAN's traces and
-#: retouched parts, less of the studio portraits that are told at a glance.
-HARD = {
-    "real/140k": 34, "real/ciplab": 22, "real/celeba": 12, "real/utkface": 10, "real/dfdc": 20,
-    "real/caltech101": 3,
-    "fake/140k": 34, "fake/stylegan2": 6, "fake/generated_photos": 4, "fake/mobilestylegan": 3,
-    "fake/stable_diffusion_21": 6, "fake/sfhq_t2i": 8, "fake/dfdc": 20, "fake/ciplab": 16,
-    "fake/self_blended": 1, "fake/face_swap": 1,
-}  # fmt: skip
+#: More photos than this of one source add nothing to its weight.
+CAP = 3000
 
-#: The same with fewer draws of 140k's few photos, which are soon learned by heart.
-RARER = HARD | {"real/140k": 20, "fake/140k": 20}
-
-#: The same with as many sharp portraits among the real photos as among the fakes, forgeries
-#: included: with fewer, sharpness itself argues for fake.
-FAIR = HARD | {
-    "real/140k": 34, "real/ciplab": 28, "real/celeba": 8, "real/utkface": 6, "real/dfdc": 24,
-    "fake/140k": 18, "fake/ciplab": 14,
-}  # fmt: skip
-
-#: Most draws for the face swaps, which are learned last.
-SWAPS = {
-    "real/140k": 26, "real/ciplab": 22, "real/celeba": 10, "real/utkface": 8, "real/dfdc": 30,
-    "real/caltech101": 3,
-    "fake/140k": 22, "fake/stylegan2": 5, "fake/generated_photos": 3, "fake/mobilestylegan": 2,
-    "fake/stable_diffusion_21": 5, "fake/sfhq_t2i": 7, "fake/dfdc": 30, "fake/ciplab": 14,
-    "fake/self_blended": 1, "fake/face_swap": 1,
-}  # fmt: skip
-
-#: The same with forgeries of each source's own photos, most of those of which there are no fakes:
-#: else their camera would mean "real".
-OWN = SWAPS | {
-    "real/140k": 32, "real/ciplab": 26, "real/celeba": 12, "real/utkface": 10, "real/dfdc": 34,
-    "forged/140k": 4, "forged/ciplab": 4, "forged/celeba": 8, "forged/utkface": 7,
-    "forged/dfdc": 8, "forged/caltech101": 1,
-}  # fmt: skip
-
-#: The same as SWAPS with more sharp portraits on both sides, and fewer edits, which a small window
-#: often misses.
-PORTRAITS = SWAPS | {
-    "real/140k": 40, "real/ciplab": 30, "real/celeba": 12, "real/utkface": 10,
-    "fake/140k": 38, "fake/stable_diffusion_21": 6, "fake/sfhq_t2i": 8, "fake/ciplab": 12,
-}  # fmt: skip
-
-#: A stage is one call of :func:`deepfake_lab.training.fitting.fit`; `photos` are those of an epoch,
-#: and another `draw` makes two stages with the same mix see different pictures. A stage may have an
-#: `image_size` of its own, learn from a `window` of so many pixels at a random place of the frame,
-#: and leave all but the `top_blocks` of a backbone as they are. It begins with the weights of the
-#: stage before, or with the mean of those of all stages before it, each as heavy as `start` says;
-#: `blend` says the same of the weights that are kept in the end
-#: (M. Wortsman et al., "Model soups", ICML 2022, arXiv:2203.05482).
 RECIPES = {
     "cnn": {
-        "model": "cnn", "image_size": 240, "dropout": 0.5, "blend": (0, 0.5, 0.5), "stages": [
-            {"epochs": 12, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
-             "shares": HARD, "forged": 0.05, "warmup": 0.05, "average": 0.99, "keep": "val_auc"},
-            {"epochs": 14, "photos": 6400, "learning_rate": 1e-3, "augment": "light",
-             "shares": FAIR | {"real/140k": 56, "fake/140k": 48}, "forged": 0.05,
-             "warmup": 0.02, "average": 0.995, "keep": "val_auc", "draw": 1},
-            {"epochs": 10, "photos": 6400, "learning_rate": 1e-3, "augment": "mixed",
-             "shares": FAIR, "forged": 0.05, "warmup": 0.02, "average": 0.995,
-             "keep": "val_auc", "draw": 2},
-        ],
+        "model": "cnn", "image_size": 240, "dropout": 0.5, "epochs": 40, "photos": 10_000,
+        "learning_rate": 1e-3, "augment": "mixed", "forged": 0.05, "warmup": 0.03,
+        "average": 0.999, "keep": "epoch",
     },
     "efficientnet": {
-        "model": "efficientnet_lite0", "image_size": 224, "dropout": 0.3,
-        "blend": (0, 0, 0, 0.065625, 0, 0.065625, 0.13125, 0.2625, 0.175, 0.3),
-        "stages": [
-            {"epochs": 14, "stop_after": 8, "photos": 4800, "learning_rate": 1e-3,
-             "augment": "strong", "shares": EVEN, "forged": 0.12, "warmup": 0.05, "average": 0.99},
-            {"epochs": 12, "stop_after": 3, "photos": 4800, "learning_rate": 7e-4,
-             "augment": "mixed", "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99},
-            {"epochs": 7, "photos": 4800, "learning_rate": 5e-4, "augment": "mixed",
-             "shares": HARD, "forged": 0.08, "warmup": 0.02, "average": 0.99, "keep": "val_auc",
-             "draw": 1},
-            {"epochs": 18, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
-             "shares": HARD, "forged": 0.08, "warmup": 0.03, "average": 0.995, "keep": "val_auc",
-             "draw": 2, "image_size": 240, "top_blocks": 13},
-            {"epochs": 12, "stop_after": 3, "photos": 9600, "learning_rate": 7e-4,
-             "augment": "mixed", "shares": RARER, "forged": 0.08, "warmup": 0.03,
-             "average": 0.999, "keep": "val_auc", "draw": 3, "image_size": 240, "top_blocks": 13},
-            {"epochs": 9, "photos": 9600, "learning_rate": 7e-4, "augment": "mixed",
-             "shares": FAIR, "forged": 0.08, "warmup": 0.02, "average": 0.999, "keep": "val_auc",
-             "draw": 4, "image_size": 240, "top_blocks": 13},
-            {"epochs": 5, "photos": 9600, "learning_rate": 5e-4, "augment": "mixed",
-             "shares": FAIR, "forged": 0.08, "warmup": 0.03, "average": 0.995, "keep": "val_auc",
-             "draw": 5, "image_size": 240, "top_blocks": 13},
-            {"epochs": 28, "photos": 9600, "learning_rate": 1e-3, "augment": "mixed",
-             "shares": SWAPS, "forged": 0.08, "warmup": 0.03, "average": 0.99, "keep": "val_auc",
-             "draw": 8, "image_size": 240, "window": 160, "top_blocks": 13,
-             "start": (0, 0, 0, 0.25, 0, 0.25, 0.5)},
-            {"epochs": 16, "photos": 9600, "learning_rate": 1e-3, "augment": "mixed",
-             "shares": OWN, "forged": 0.0, "warmup": 0.03, "average": 0.99, "keep": "epoch",
-             "draw": 9, "image_size": 240, "window": 160, "top_blocks": 13,
-             "start": (0, 0, 0, 0.125, 0, 0.125, 0.25, 0.5)},
-            {"epochs": 5, "photos": 24000, "learning_rate": 5e-4, "augment": "mixed",
-             "shares": PORTRAITS, "forged": 0.06, "warmup": 0.03, "average": 0.995,
-             "keep": "epoch", "draw": 10, "image_size": 240, "window": 96, "top_blocks": 13,
-             "start": (0, 0, 0, 0.09375, 0, 0.09375, 0.1875, 0.375, 0.25)},
-        ],
+        "model": "efficientnet_lite0", "image_size": 240, "window": 160, "dropout": 0.3,
+        "epochs": 50, "photos": 10_000, "learning_rate": 1e-3, "augment": "mixed", "forged": 0.1,
+        "warmup": 0.03, "average": 0.999, "keep": "epoch",
     },
 }  # fmt: skip
 
@@ -150,40 +64,24 @@ RECIPES = {
 MAX_FALSE_ALARMS = 0.1
 
 #: What a source teaches about the others, and what helps, shorter trainings tell as well.
-SHORT = {
-    "epochs": 1, "photos": 9600, "learning_rate": 1e-3, "augment": "light", "shares": EVEN,
-    "forged": 0.12, "warmup": 0.1, "average": 0.98, "image_size": 160, "top_blocks": 13,
-}  # fmt: skip
-
-#: What is changed about it to learn from windows of 160 pixels and be asked with whole frames.
-WINDOWS = {"image_size": 240, "window": 160}
+SHORT = {"epochs": 1, "photos": 9600, "augment": "light", "warmup": 0.1, "average": 0.98,
+         "top_blocks": 13}  # fmt: skip
 
 #: Families of fakes that :mod:`deepfake_lab.training.forge` imitates.
 FORGED = ("swap", "edit", "blend")
 
-ONLY_140K = {key: EVEN[key] * key.endswith("/140k") for key in EVEN}
-
-#: What is changed about a shorter training still, and the seeds of each.
-ABLATION = {
-    "nothing": ({}, (0, 1, 2)),
-    "worn pictures among the others": ({"augment": "mixed"}, (0, 1, 2)),
-    "no forgeries made on the fly": ({"forged": 0.0}, (0,)),
-    "each photo drawn as often as any": ({"shares": None}, (0,)),
-    "140k's photos alone": ({"shares": ONLY_140K}, (0,)),
-    "largest centred square instead of the face's frame": ({"framing": "whole"}, (0,)),
-    "lowest three blocks learn, too": ({"top_blocks": None}, (0,)),
-    "no moving average of the weights": ({"average": None}, (0,)),
-    "140k's photos alone, 16,800 draws": ({"shares": ONLY_140K, "photos": 16800}, (0,)),
-    "140k's photos alone, 16,800 draws, windows": (
-        {"shares": ONLY_140K, "photos": 16800} | WINDOWS, (0,)
-    ),
-    "half the photos, each light and worn, asked to agree": (
-        {"consistency": 4.0, "photos": 3200}, (0, 1, 2)
-    ),
-    "140k's photos alone, as many pixels in 46,700 windows of 96": (
-        {"shares": ONLY_140K, "photos": 46700} | WINDOWS | {"window": 96}, (0,)
-    ),
-}  # fmt: skip
+#: What is changed about a shorter training, each with these seeds.
+ABLATION: dict[str, dict] = {
+    "nothing": {},
+    "no forgeries made on the fly": {"forged": 0.0},
+    "no reconstructions": {"without": "reconstructed"},
+    "neither": {"forged": 0.0, "without": "reconstructed"},
+    "whole frames instead of windows": {"window": None},
+    "worn pictures among the others": {"augment": "mixed"},
+    "each photo drawn as often as any": {"even": False},
+    "largest centred square instead of the face's frame": {"framing": "whole"},
+}
+SEEDS = (0, 1, 2)
 
 
 def main() -> int:
@@ -220,77 +118,73 @@ def _read() -> Dataset:
     return join([read_dataset(name) for name in DATA])
 
 
-def _fit(recipe: dict, load, seed: int, run: str):
-    """Train one model, stage after stage; return it with its history and the last stage's photos.
+def _frames() -> Path:
+    """Return where frames are kept from one start to the next: cutting them takes a while."""
+    return paths.home() / "logs" / "frames"
 
-    `load` takes an image size and returns the splits.
+
+def even_shares(manifest: pd.DataFrame) -> dict[str, float]:
+    """Return `label/source` -> its share of what an epoch draws.
+
+    Within each class of resolution real and fake weigh the same, so that sharpness and size argue
+    for no label; the classes weigh as much as the square root of their photos. Within a class and
+    label, a source weighs as much as the square root of its photos, of :data:`CAP` at most: large
+    sources do not drown small ones, small ones are not learned by heart.
+
+    Args:
+        manifest: of the training photos, with ``width`` and ``height``.
     """
-    size, histories, kept = None, [], []
-    for number, stage in enumerate(recipe["stages"], start=1):
-        settings = dict(stage)
-        if (wanted := settings.pop("image_size", recipe["image_size"])) != size:
-            size, splits = wanted, load(wanted)
-        window, start = settings.pop("window", size), settings.pop("start", None)
-        model = _model(recipe, size if window == size else None, seed, _mean(kept, start))
-        if (top_blocks := settings.pop("top_blocks", None)) is not None:
-            models.set_trainable(model, top_blocks)
-        train = replace(splits["train"], image_size=window)
-        present = set(_keys(train))
-        shares = settings.pop("shares") or train.manifest["source"].groupby(_keys(train)).size()
-        shares = {key: float(share) for key, share in shares.items()}
-        mix = batches.Mix(
-            settings.pop("photos"),
-            {key: shares[key] for key in shares if key.replace("forged", "real") in present},
-            settings.pop("forged"),
-        )
-        checkpoint = paths.home() / "logs" / run / f"stage{number}.npz"
-        history = fitting.fit(
-            model,
-            train,
-            splits["valid"],
-            mix=mix,
-            seed=seed + 1000 * settings.pop("draw", 0),
-            checkpoint=checkpoint,
-            **settings,
-        )
-        histories.append(history.assign(stage=number))
-        kept.append(model.get_weights())
-    # Anew, for whole frames and nothing else, whatever the last stage learned from.
-    model = _model(recipe, size, seed, _mean(kept, recipe.get("blend")))
-    return model, pd.concat(histories, ignore_index=True), splits
+    side = manifest[["width", "height"]].min(axis=1)
+    rows = manifest.assign(key=manifest["label"] + "/" + manifest["source"], side=side)
+    sources = rows.groupby("key").agg(label=("label", "first"), side=("side", "median"),
+                                      photos=("key", "size"))  # fmt: skip
+    sources["portrait"] = sources["side"] >= PORTRAIT
+    sources["weight"] = np.sqrt(sources["photos"].clip(upper=CAP))
+    of_label = sources.groupby(["portrait", "label"])["weight"].transform("sum")
+    of_class = np.sqrt(sources.groupby("portrait")["photos"].transform("sum"))
+    # A class without one of the labels would teach that its resolution is the other one's.
+    both = sources.groupby("portrait")["label"].transform("nunique") == 2
+    shares = sources["weight"] / of_label * of_class * (both | ~both.any())
+    return (shares / shares.sum()).to_dict()
 
 
-def _mean(kept: list[list], shares: tuple[float, ...] | None) -> list | None:
-    """Return the mean of the weights of all stages so far; without shares, the last ones."""
-    if shares is None:
-        return kept[-1] if kept else None
-    weighted = zip(shares, kept, strict=True)
-    return [sum(part) for part in zip(*([share * w for w in ws] for share, ws in weighted))]
+def _fit(
+    recipe: dict, splits: dict[str, batches.Split], seed: int, run: str,
+    shares: dict[str, float] | None = None,
+):  # fmt: skip
+    """Train one model; return it, for whole frames, with its history.
 
-
-def _keys(split: batches.Split) -> pd.Series:
-    return split.manifest["label"] + "/" + split.manifest["source"]
-
-
-def _model(recipe: dict, size: int | None, seed: int, weights: list | None):
-    """Return a new model, with these weights if there are any."""
-    model = models.build_model(recipe["model"], size, dropout=recipe["dropout"], seed=seed)
-    if weights is not None:
-        model.set_weights(weights)
-    return model
+    Without `shares`, an epoch draws as :func:`even_shares` says.
+    """
+    settings = dict(recipe)
+    name, size, dropout = (settings.pop(key) for key in ("model", "image_size", "dropout"))
+    window = settings.pop("window", None) or size
+    top_blocks = settings.pop("top_blocks", None)
+    model = models.build_model(name, size if window == size else None, dropout=dropout, seed=seed)
+    if top_blocks is not None and name != "cnn":  # which has no blocks to keep as they are
+        models.set_trainable(model, top_blocks)
+    train = replace(splits["train"], image_size=window)
+    shares = even_shares(train.manifest) if shares is None else shares
+    mix = batches.Mix(settings.pop("photos"), shares, settings.pop("forged"))
+    checkpoint = paths.home() / "logs" / run / "training.npz"
+    history = fitting.fit(
+        model, train, splits["valid"], mix=mix, seed=seed, checkpoint=checkpoint, **settings
+    )
+    whole = models.build_model(name, size, dropout=dropout, seed=seed)
+    whole.set_weights(model.get_weights())
+    return whole, history
 
 
 def _train(options: argparse.Namespace) -> None:
     recipe, name = RECIPES[options.recipe], options.name or options.recipe
     paths.new_model_folder(name, ship=True)  # a name that cannot be used is refused at once
     data = _read()
-    run = f"{name}-seed{options.seed}"
-    model, history, splits = _fit(
-        recipe, lambda size: batches.load_splits(data.manifest, size), options.seed, run
-    )
+    splits = batches.load_splits(data.manifest, recipe["image_size"], cache=_frames())
+    model, history = _fit(recipe, splits, options.seed, f"{name}-seed{options.seed}")
+    shares = {key: round(share, 4) for key, share in even_shares(splits["train"].manifest).items()}
     runs.save_run(
         name, model, data, splits, history,
-        framing="face", recipe=recipe, seed=options.seed,
+        framing="face", recipe=recipe | {"shares": shares}, seed=options.seed,
         max_false_alarms=MAX_FALSE_ALARMS, ship=True,
     )  # fmt: skip
 
@@ -305,7 +199,8 @@ def _measure(options: argparse.Namespace) -> None:
 
 def _leave_out(options: argparse.Namespace) -> None:
     table = paths.model_folder(options.recipe) / "leave_one_out.csv"
-    splits = batches.load_splits(_read().manifest, WINDOWS["image_size"])
+    recipe = RECIPES[options.recipe] | SHORT
+    splits = batches.load_splits(_read().manifest, recipe["image_size"], cache=_frames())
     rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
     done = {(row["kind"], row["left_out"]) for row in rows}
     for kind, name in _to_leave_out(splits["test"].manifest):
@@ -315,11 +210,8 @@ def _leave_out(options: argparse.Namespace) -> None:
         # Of the training photos, the shares leave out what is gone: a copy of the others would stay
         # in memory, run after run.
         rest = splits | {"valid": _without(splits["valid"], kind, name)}
-        recipe = RECIPES[options.recipe] | {
-            "stages": [SHORT | WINDOWS | {"shares": _shares(splits["train"], kind, name)}],
-            "blend": None,
-        }
-        model, *_ = _fit(recipe, lambda _, rest=rest: rest, 0, f"without-{name}")
+        shares = _shares(splits["train"], kind, name)
+        model, _ = _fit(recipe, rest, 0, f"without-{name}", shares)
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
         pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
     rewrite_card(table.parent)
@@ -331,27 +223,36 @@ def _ablate(options: argparse.Namespace) -> None:
     rows = pd.read_csv(table).to_dict("records") if table.is_file() else []
     done = {(row["changed"], row["seed"]) for row in rows}
     loaded, splits = None, {}
-    for number, (what, (change, seeds)) in enumerate(ABLATION.items()):
-        stage = SHORT | {"photos": 6400} | change
-        wanted = (stage["image_size"], stage.pop("framing", "face"))
-        for seed in seeds:
+    for number, (what, change) in enumerate(ABLATION.items()):
+        recipe = RECIPES[options.recipe] | SHORT | {"photos": 6400} | change
+        framing, even = recipe.pop("framing", "face"), recipe.pop("even", True)
+        without = recipe.pop("without", None)
+        for seed in SEEDS:
             if (what, seed) in done:
                 continue
             print(f"changed: {what}, seed {seed}", flush=True)
-            if wanted != loaded:
-                loaded = wanted
-                splits = batches.load_splits(manifest[manifest["split"] != "test"], *wanted)
-            recipe = RECIPES[options.recipe] | {"stages": [stage], "blend": None}
-            model, *_ = _fit(
-                recipe, lambda _, splits=splits: splits, seed, f"ablation{number}-seed{seed}"
-            )
+            if framing != loaded:
+                loaded = framing
+                of_use = manifest[manifest["split"] != "test"]
+                splits = batches.load_splits(of_use, recipe["image_size"], framing, _frames())
+            keys = _keys(splits["train"])
+            shares = even_shares(splits["train"].manifest)
+            if not even:
+                shares = keys.value_counts(normalize=True).to_dict()
+            if without:
+                shares |= {key: 0.0 for key in shares if key.endswith(f"/{without}")}
+            model, _ = _fit(recipe, splits, seed, f"ablation{number}-seed{seed}", shares)
             rows.append({"changed": what, "seed": seed, **_validation_aucs(model, splits["valid"])})
             pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
     rewrite_card(table.parent)
 
 
+def _keys(split: batches.Split) -> pd.Series:
+    return split.manifest["label"] + "/" + split.manifest["source"]
+
+
 def _validation_aucs(model, valid: batches.Split) -> dict[str, float]:
-    """Return the AUC of each kind of fakes in 140k and faces, as they are and worn."""
+    """Return the AUC of each kind of fakes in each data set, as they are and worn."""
     rows, found = valid.manifest, {}
     for state, photos in (("", valid.centered()), (", worn", valid.worn(0))):
         logits = _logits(model, photos)
@@ -389,12 +290,12 @@ def _shares(split: batches.Split, kind: str, name: str) -> dict[str, float]:
     faces, so then the real photos leave as well.
     """
     gone = split.manifest[_fakes_of(split, kind, name)]
-    shares = EVEN | dict.fromkeys("fake/" + gone["source"], 0)
+    shares = even_shares(split.manifest) | dict.fromkeys("fake/" + gone["source"], 0.0)
     for source, family in gone.groupby("source")["family"].first().items():
         if f"real/{source}" in shares and family in FORGED:
             shares[f"forged/{source}"] = shares[f"real/{source}"]
         elif f"real/{source}" in shares:
-            shares[f"real/{source}"] = 0
+            shares[f"real/{source}"] = 0.0
     return shares
 
 

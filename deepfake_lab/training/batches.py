@@ -3,15 +3,19 @@
 The only module that uses tf.data; TensorFlow is imported when the first batch is built.
 """
 
+import contextlib
+import hashlib
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from deepfake_lab.data.datasets import SPLITS
+from deepfake_lab.data.factstore import code_version
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 from deepfake_lab.progress import progress
@@ -57,7 +61,9 @@ class Split:
         ])  # fmt: skip
 
 
-def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") -> dict[str, Split]:
+def load_splits(
+    manifest: pd.DataFrame, image_size: int, framing: str = "face", cache: Path | None = None
+) -> dict[str, Split]:
     """Decode and cut every image of a manifest once.
 
     An image that cannot be decoded is left out and named in a warning.
@@ -66,6 +72,9 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
         manifest: as :func:`deepfake_lab.data.datasets.read_dataset` returns it.
         image_size: side of the model's input in pixels.
         framing: see :func:`deepfake_lab.photos.images.load_face`.
+        cache: a folder in which frames are kept for the next time; None for no such time. Frames
+            of other photos, another size or another version of the code that cuts them are cut
+            anew; what is no longer needed there may be deleted.
 
     Raises:
         UserError: of data to train on, `train` or `valid` lacks a label: nothing could be learned
@@ -78,7 +87,7 @@ def load_splits(manifest: pd.DataFrame, image_size: int, framing: str = "face") 
     _check_labels(manifest)
     present = [split for split in SPLITS if (manifest["split"] == split).any()]
     return {
-        split: _load(manifest[manifest["split"] == split], image_size, framing, split)
+        split: _load(manifest[manifest["split"] == split], image_size, framing, split, cache)
         for split in present
     }
 
@@ -97,9 +106,35 @@ def _check_labels(manifest: pd.DataFrame) -> None:
             )
 
 
-def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split:
+def _load(
+    rows: pd.DataFrame, image_size: int, framing: str, name: str, cache: Path | None
+) -> Split:
     size = images.frame_size(image_size)
-    frames = _room_for((len(rows), size, size, 3))
+    kept = cache / f"{name}-{_key(rows, size, framing)}" if cache else None
+    if kept is not None and kept.is_dir():
+        frames = np.load(kept / "frames.npy", mmap_mode="r")
+        keypoints, good = np.load(kept / "keypoints.npy"), np.load(kept / "rows.npy")
+    else:
+        work = kept and Path(tempfile.mkdtemp(prefix=f".{name}-", dir=_made(kept.parent)))
+        frames, keypoints, good = _cut(rows, size, framing, name, work)
+        if kept is not None and work is not None:
+            np.save(work / "keypoints.npy", keypoints)
+            np.save(work / "rows.npy", good)
+            with contextlib.suppress(OSError):  # another training was quicker: its are the same
+                work.rename(kept)
+    found = ~np.isnan(keypoints[:, 0, 0])
+    rows = rows.iloc[good].assign(face_found=found).reset_index(drop=True)
+    return Split(frames[: len(good)], rows, image_size, keypoints)
+
+
+def _cut(
+    rows: pd.DataFrame, size: int, framing: str, name: str, folder: Path | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return frames (at least N, S, S, 3), keypoints (N, 6, 2), and which rows could be read (N,).
+
+    With a folder, the frames lie there in ``frames.npy``.
+    """
+    frames = _room_for((len(rows), size, size, 3), folder)
     keypoints = np.full((len(rows), 6, 2), np.nan, np.float32)
     failed: dict[int, str] = {}
 
@@ -117,20 +152,32 @@ def _load(rows: pd.DataFrame, image_size: int, framing: str, name: str) -> Split
     with ThreadPoolExecutor() as pool:
         work = pool.map(load, range(len(rows)), rows["path"])
         list(progress(work, f"loading {name}", len(rows)))
-    rows = rows.assign(face_found=~np.isnan(keypoints[:, 0, 0]))
+    good = np.array([row for row in range(len(rows)) if row not in failed], int)
     if failed:
         if len(failed) == len(rows):
             raise UserError(f"No image of the {name} split can be read; the first: {failed[0]}")
         listed = "; ".join(failed[row] for row in sorted(failed))
-        warnings.warn(f"{len(failed)} images of the {name} split left out: {listed}", stacklevel=3)
-        good = [row for row in range(len(rows)) if row not in failed]
+        warnings.warn(f"{len(failed)} images of the {name} split left out: {listed}", stacklevel=4)
         for to, row in enumerate(good):  # in place: the frames may lie in a file for want of memory
             frames[to] = frames[row]
-        frames, rows, keypoints = frames[: len(good)], rows.iloc[good], keypoints[good]
-    return Split(frames, rows.reset_index(drop=True), image_size, keypoints)
+    return frames, keypoints[good], good
 
 
-def _room_for(shape: tuple[int, ...]) -> np.ndarray:
+def _key(rows: pd.DataFrame, size: int, framing: str) -> str:
+    """Return a name for these photos, cut this way by this code."""
+    digest = hashlib.blake2b(f"{code_version()} {size} {framing}".encode(), digest_size=8)
+    digest.update("\n".join(rows["path"].astype(str) + rows["fingerprint"].astype(str)).encode())
+    return digest.hexdigest()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _room_for(shape: tuple[int, ...], folder: Path | None) -> np.ndarray:
+    if folder is not None:
+        return np.lib.format.open_memmap(folder / "frames.npy", "w+", np.uint8, shape)
     if np.prod(shape) <= IN_MEMORY:
         return np.empty(shape, np.uint8)
     # The file has no name and vanishes with the array.
