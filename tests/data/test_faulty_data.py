@@ -138,7 +138,7 @@ def test_a_table_that_is_not_used_is_named(tmp_path):
         lambda p: p.replace(".jpg", ""),
         lambda p: f"/kaggle/input/x/{p}",
         lambda p: f"../input/x/{p}".replace("../", ""),
-        lambda p: "C:\\Users\\me\\" + p.replace("/", "\\"),
+        lambda p: "D:\\photos\\" + p.replace("/", "\\"),
     ],
     ids=["bare", "capitals", "no ending", "Kaggle", "relative", "Windows"],
 )
