@@ -39,6 +39,7 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.litert import Graph, cores, make_interpreter
 from deepfake_lab.overlap import GROUP
 from deepfake_lab.photos import faces, images
+from deepfake_lab.photos.squares import resize
 
 SAMPLE = paths.project() / "data" / "sample"
 PEERS = Path(__file__).with_name("engine_peers.py")
@@ -150,7 +151,7 @@ def stages(detector: Detector, rounds: int) -> dict:
     return in_turn({
         "read the file and decode it": lambda: images.read_image(photo),
         "find the face": lambda: faces.find_faces(pixels),
-        "scale the crop": lambda: images.resize(square, size),
+        "scale the crop": lambda: resize(square, size),
         "score": lambda: graph.run(framed.pixels, alone=False),
         "all, from the file to the answer": lambda: detector.judge([photo]),
     }, rounds, rest=0)  # fmt: skip

@@ -1,23 +1,44 @@
-"""Find the faces in a photo with BlazeFace, on LiteRT.
+"""Find the faces in a photo, and how each of them is turned.
 
-The two models lie in ``weights/`` beside this file (Apache-2.0, of Google's MediaPipe).
-
-Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs",
-2019, arXiv:1907.05047; anchor layout and box decoding as in MediaPipe's face detection graphs.
+Two small networks share the work. YuNet finds where faces are, also small ones and many of them;
+BlazeFace looks at each closely and knows where eyes, nose and mouth are, also in a tilted head. A
+face is what both agree on. Neither can tell an upside-down face by its keypoints, but YuNet is
+surest of a face that stands upright: where a face is doubtful, a vote among the four ways up
+decides, and the photo is looked at again that way up.
 """
 
-import threading
-from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.litert import make_interpreter
+from deepfake_lab.photos import blazeface, yunet
 
-#: Boxes that overlap more than this (intersection over union) show the same face.
-SAME_FACE_IOU = 0.3
+#: A face whose eyes slope by less than this (degrees) is taken as upright: setting it straight
+#: would blur the traces that give a fake away, and a detector bears that much.
+UPRIGHT = 8
+
+#: Of a lower score, or eyes that slope more than this, the way up is put to the vote.
+DOUBTFUL, STEEP = 0.75, 45
+
+#: What scores less is no face.
+MIN_SCORE = 0.4
+
+#: A face narrower than this share of the photo's longer side is shown to BlazeFace by itself.
+CLOSE = 0.2
+
+#: How much around a face BlazeFace is shown then, in lengths of YuNet's box.
+AROUND = 2.0
+
+#: How much around a face a way up is voted on, in lengths of YuNet's box; a larger face than this,
+#: in pixels, is scaled down for it.
+WIDE, LARGE = 4.0, 150
+
+#: Faces whose centers are no further apart than this, in widths of the larger one, are one face.
+SAME_PLACE = 0.6
+
+#: Longest side of the photo in which faces are looked for the other ways up if none was found.
+SECOND_LOOK = 1024
 
 
 @dataclass(frozen=True)
@@ -25,10 +46,12 @@ class Face:
     """A face in a photo; all lengths in pixels of the photo.
 
     Attributes:
-        left, top, width, height: the box, from about the eyebrows to the chin.
+        left, top, width, height: the box, from about the eyebrows to the chin, before it is turned
+            about its center by `roll`.
         keypoints: (6, 2) x and y of right eye, left eye, nose tip, mouth, right and left ear
-            (right and left of the person).
-        score: the finder's confidence in [0, 1].
+            (right and left of the person), where they are in the photo.
+        score: the finders' confidence in [0, 1].
+        roll: how far the head is turned in the picture, in degrees, clockwise; in (-180, 180].
     """
 
     left: float
@@ -37,116 +60,208 @@ class Face:
     height: float
     keypoints: np.ndarray = field(repr=False, compare=False)
     score: float
+    roll: float = 0.0
 
     @property
     def center(self) -> tuple[float, float]:
         """Return x and y of the box's center."""
         return self.left + self.width / 2, self.top + self.height / 2
 
+    @property
+    def turn(self) -> float:
+        """Return by how many degrees, clockwise, a frame around this face has to be turned.
+
+        A quarter turn moves pixels and changes none; any other is only worth it from
+        :data:`UPRIGHT` on.
+        """
+        quarter = 90.0 * round(self.roll / 90)
+        return quarter if abs(self.roll - quarter) < UPRIGHT else self.roll
+
 
 def find_faces(image: np.ndarray) -> list[Face]:
-    """Return the faces in a photo, best first.
-
-    The short-range model (faces that fill a good part of the picture) looks first; where it sees
-    nothing, the full-range model (small faces in a large photo) looks again.
+    """Return the faces in a photo, the largest first.
 
     Args:
         image: (H, W, 3) uint8 RGB.
     """
-    for model in ("face_detection_short_range.tflite", "face_detection_full_range.tflite"):
-        faces = _finder(model).find(image)
-        if faces:
-            return faces
-    return []
+    photo = Image.fromarray(image)
+    faces, ways = [], set()
+    for face, way in _look(photo):
+        ways.add(way)
+        faces.append(face)
+    ways.discard(0)
+    if not faces:
+        ways = _second_look(photo)
+    for way in ways:
+        turned = photo.transpose(_TURNS[way])
+        faces += [_back(face, way, photo.size) for face, voted in _look(turned) if voted == 0]
+    return _distinct(faces)
 
 
-class _Finder:
-    """One BlazeFace model. LiteRT interpreters are not thread-safe: each thread has its own."""
-
-    def __init__(self, path: Path, strides: tuple[tuple[int, int], ...], min_score: float):
-        self._model = path.read_bytes()
-        self._local = threading.local()
-        self._min_score = min_score
-        self._size = int(self._interpreter().get_input_details()[0]["shape"][1])
-        self._anchors = _anchors(self._size, strides)
-
-    def find(self, image: np.ndarray) -> list[Face]:
-        height, width = image.shape[:2]
-        side = max(height, width)
-        scale = self._size / side
-        inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-        left, top = (self._size - inner[0]) // 2, (self._size - inner[1]) // 2
-        small = Image.fromarray(image).resize(inner, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        square = np.zeros((1, self._size, self._size, 3), np.float32)
-        square[0, top : top + inner[1], left : left + inner[0]] = np.asarray(small)
-        boxes, scores = self._run(square / 127.5 - 1.0)  # (N, 16), (N,)
-        keep = scores >= self._min_score
-        boxes, scores, anchors = boxes[keep], scores[keep], self._anchors[keep]
-        if not len(scores):
-            return []
-        points = boxes.reshape(-1, 8, 2) / self._size  # center, size, six keypoints
-        sizes = points[:, 1].copy()
-        points += anchors[:, None, :]
-        points[:, 1] = sizes
-        origin = np.array([left, top]) / self._size
-        points = (points - np.where(np.arange(8)[:, None] == 1, 0, origin)) * side
-        return [
-            Face(
-                left=float(points[i, 0, 0] - points[i, 1, 0] / 2),
-                top=float(points[i, 0, 1] - points[i, 1, 1] / 2),
-                width=float(points[i, 1, 0]),
-                height=float(points[i, 1, 1]),
-                keypoints=points[i, 2:],
-                score=float(scores[i]),
-            )
-            for i in _distinct(points[:, 0], points[:, 1], scores)
-        ]
-
-    def _run(self, square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        interpreter = self._interpreter()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], square)
-        interpreter.invoke()
-        outputs = [interpreter.get_tensor(o["index"])[0] for o in interpreter.get_output_details()]
-        boxes, logits = sorted(outputs, key=lambda output: -output.shape[-1])
-        return boxes, 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
-
-    def _interpreter(self):
-        if not hasattr(self._local, "interpreter"):
-            self._local.interpreter = make_interpreter(self._model, threads=1)
-        return self._local.interpreter
+def turned_points(points: np.ndarray, center: tuple[float, float], degrees: float) -> np.ndarray:
+    """Return points (..., 2) turned clockwise about a center."""
+    angle = np.radians(degrees)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return (np.asarray(points) - center) @ matrix.T + center
 
 
-@cache
-def _finder(file_name: str) -> _Finder:
-    path = Path(__file__).parent / "weights" / file_name
-    if "short" in file_name:
-        # 16 x 16 cells with 2 anchors and 8 x 8 cells with 6, on a 128 px input.
-        return _Finder(path, strides=((8, 2), (16, 6)), min_score=0.5)
-    # 48 x 48 cells with one anchor, on a 192 px input.
-    return _Finder(path, strides=((4, 1),), min_score=0.6)
+#: What brings a photo upright that was turned clockwise by one, two or three quarters.
+_TURNS = {
+    1: Image.Transpose.ROTATE_90,
+    2: Image.Transpose.ROTATE_180,
+    3: Image.Transpose.ROTATE_270,
+}
 
 
-def _anchors(size: int, strides: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Return the anchor centers, (N, 2) x and y in [0, 1], in the order of the model's output."""
-    layers = []
-    for stride, per_cell in strides:
-        cells = size // stride
-        y, x = np.mgrid[:cells, :cells]
-        centers = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / cells
-        layers.append(np.repeat(centers, per_cell, axis=0))
-    return np.concatenate(layers).astype(np.float32)
+def _look(photo: Image.Image) -> list[tuple[Face, int]]:
+    """Return the faces of a photo as it is, each with by how many quarters it seems turned.
+
+    What is told of one that is turned is not to be trusted.
+    """
+    whole = blazeface.find(photo)
+    close = CLOSE * max(photo.size)
+    found = []
+    for x, y, width, height, score in yunet.find(photo):
+        center, size = np.array([x, y]), max(width, height)
+        seen = _nearest(whole, center, size)
+        if seen is None or seen.size[0] < close:
+            seen = _closer(photo, center, size)
+        if seen is None or score * seen.score < MIN_SCORE**2:
+            continue
+        face = _face(seen, float(score * seen.score) ** 0.5)
+        way = 0
+        if score * seen.score < DOUBTFUL or abs(face.roll) > STEEP:
+            way = _vote(photo, center, size)
+        if way == 0 and abs(face.roll) >= UPRIGHT:
+            face = _straightened(photo, face)
+        found.append((face, way))
+    return found
 
 
-def _distinct(centers: np.ndarray, sizes: np.ndarray, scores: np.ndarray) -> list[int]:
-    """Return the indices of the boxes to keep: the best of each group that overlaps."""
-    low, high = centers - sizes / 2, centers + sizes / 2  # (N, 2) each
-    areas = np.prod(sizes, axis=1)
-    left = np.argsort(-scores)
-    kept: list[int] = []
-    while len(left):
-        best, left = left[0], left[1:]
-        kept.append(int(best))
-        sides = np.minimum(high[best], high[left]) - np.maximum(low[best], low[left])
-        overlap = np.prod(np.clip(sides, 0, None), axis=1)
-        left = left[overlap / (areas[best] + areas[left] - overlap) < SAME_FACE_IOU]
-    return kept
+def _nearest(seen: list[blazeface.Seen], center: np.ndarray, size: float) -> blazeface.Seen | None:
+    """Return which of BlazeFace's faces is the one that YuNet has found there, if any."""
+    near = [
+        one
+        for one in seen
+        if np.hypot(*(one.center - center)) < 0.5 * one.size[0] and 0.5 < size / one.size[0] < 2.5
+    ]
+    return min(near, key=lambda one: np.hypot(*(one.center - center)), default=None)
+
+
+def _closer(photo: Image.Image, center: np.ndarray, size: float) -> blazeface.Seen | None:
+    """Show BlazeFace the part of a photo around a face that YuNet has found."""
+    part, corner = _part(photo, center, AROUND * size)
+    seen = _nearest(blazeface.find(part), center - corner, size)
+    if seen is None:
+        return None
+    return seen._replace(center=seen.center + corner, keypoints=seen.keypoints + corner)
+
+
+def _part(photo: Image.Image, center: np.ndarray, side: float) -> tuple[Image.Image, np.ndarray]:
+    """Return a square of a photo, less what lies outside, and its upper left corner."""
+    corner = np.maximum(np.round(center - side / 2), 0).astype(int)
+    end = np.minimum(np.round(center + side / 2), photo.size).astype(int)
+    return photo.crop((*corner.tolist(), *end.tolist())), corner
+
+
+def _face(seen: blazeface.Seen, score: float) -> Face:
+    left, top = seen.center - seen.size / 2
+    width, height = seen.size
+    roll = _roll(seen.keypoints)
+    return Face(float(left), float(top), float(width), float(height), seen.keypoints, score, roll)
+
+
+def _roll(keypoints: np.ndarray) -> float:
+    across = keypoints[1] - keypoints[0]
+    return float(np.degrees(np.arctan2(across[1], across[0])))
+
+
+def _straightened(photo: Image.Image, face: Face) -> Face:
+    """Return what is seen of a tilted face that was set straight; the same face if nothing is."""
+    side = AROUND * 1.2 * max(face.width, face.height)
+    part = _patch(photo, face, side, blazeface.SIZE)
+    middle = np.full(2, blazeface.SIZE / 2)
+    scale = side / blazeface.SIZE
+    seen = _nearest(blazeface.find(part), middle, 1.2 * max(face.width, face.height) / scale)
+    if seen is None:
+        return face
+    roll = face.roll + _roll(seen.keypoints)
+
+    def back(points: np.ndarray) -> np.ndarray:
+        return turned_points((points - middle) * scale + face.center, face.center, face.roll)
+
+    width, height = (seen.size * scale).tolist()
+    x, y = back(seen.center)
+    keypoints = back(seen.keypoints)
+    return Face(x - width / 2, y - height / 2, width, height, keypoints, face.score, _within(roll))
+
+
+def _vote(photo: Image.Image, center: np.ndarray, size: float) -> int:
+    """Return by how many quarters a face is turned clockwise: YuNet is surest of an upright one."""
+    part, _ = _part(photo, center, WIDE * size)
+    times = max(yunet.shrink(photo.size), round(size / LARGE))
+    part = part.reduce(times) if times > 1 else part
+    found = [yunet.look(part.transpose(_TURNS[way]) if way else part) for way in range(4)]
+    return int(np.argmax([one[:, 4].max(initial=0) for one in found]))
+
+
+def _second_look(photo: Image.Image) -> set[int]:
+    """Return the ways up, other than the photo's own, in which it seems to show faces."""
+    times = -(-max(photo.size) // SECOND_LOOK)
+    small = photo.reduce(times) if times > 1 else photo
+    return {
+        way
+        for way, turn in _TURNS.items()
+        if len(found := yunet.find(small.transpose(turn))) and found[0, 4] >= DOUBTFUL
+    }
+
+
+def _patch(photo: Image.Image, face: Face, side: float, size: int) -> Image.Image:
+    """Return a square around a face, set straight, at `size` pixels; black outside of the photo.
+
+    Good enough to look at, not to judge: see :mod:`deepfake_lab.photos.squares`.
+    """
+    part, corner = _part(photo, np.array(face.center), side * 2**0.5)
+    times = max(1, int(side / size))
+    part = part.reduce(times) if times > 1 else part
+    scale = side / size / times
+    angle = np.radians(face.roll)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    x, y = (np.array(face.center) - corner) / times
+    half = size / 2
+    place = (cos, -sin, x - half * (cos - sin), sin, cos, y - half * (sin + cos))
+    return part.transform((size, size), Image.Transform.AFFINE, place, Image.Resampling.BILINEAR)
+
+
+def _back(face: Face, way: int, photo_size: tuple[int, int]) -> Face:
+    """Return where a face is in the photo that was found in it turned back by `way` quarters."""
+    width, height = photo_size
+    points = np.vstack([face.center, face.keypoints])
+    x, y = points[:, 0], points[:, 1]
+    places = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    points = np.stack(places[way], axis=1)
+    return replace(
+        face,
+        left=float(points[0, 0] - face.width / 2),
+        top=float(points[0, 1] - face.height / 2),
+        keypoints=points[1:],
+        roll=_within(face.roll + 90 * way),
+    )
+
+
+def _within(degrees: float) -> float:
+    """Return an angle as it is in (-180, 180]."""
+    return -((180 - degrees) % 360 - 180)
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Return the faces, the largest first, and of each group in one place the best."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        apart = (
+            np.hypot(*np.subtract(face.center, other.center)) / max(face.width, other.width)
+            for other in kept
+        )
+        if all(distance > SAME_PLACE for distance in apart):
+            kept.append(face)
+    return sorted(kept, key=lambda face: -face.width * face.height)

@@ -11,10 +11,11 @@ from PIL import Image
 
 from deepfake_lab.photos import images
 from deepfake_lab.photos.images import FramedFace
+from deepfake_lab.photos.squares import FILTER, Square, cut, pixels_of, resize, square_around
 
 
 def frame_center(image: np.ndarray, image_size: int, framing: str) -> FramedFace:
-    """Cut the square around the face, or the largest centred one, as the model sees it.
+    """Cut the square around the largest face, or the largest centred one, as the model sees it.
 
     Args:
         image: (H, W, 3) uint8.
@@ -24,20 +25,45 @@ def frame_center(image: np.ndarray, image_size: int, framing: str) -> FramedFace
     Returns:
         Pixels (image_size, image_size, 3); the box is what of the photo was judged.
     """
-    (left, top, right, bottom), face, faces_found = images.find_square(image, framing)
-    pixels = _center(image[top:bottom, left:right], image_size)
-    edge = round((right - left) * (1 - image_size / images.frame_size(image_size)) / 2)
-    box = (left + edge, top + edge, right - edge, bottom - edge)
-    return FramedFace(pixels, box, face, faces_found)
+    return frame_centers(image, image_size, framing, most=1)[0]
 
 
-def _center(square: np.ndarray, image_size: int) -> np.ndarray:
-    """Return the center crop of a square (side, side, 3) brought to the frame's size."""
-    side, frame = square.shape[0], images.frame_size(image_size)
+def frame_centers(image: np.ndarray, image_size: int, framing: str, most: int) -> list[FramedFace]:
+    """Cut the square around each face, the largest face first, as the model sees it.
+
+    Args:
+        image: (H, W, 3) uint8.
+        image_size: side of the model's input in pixels.
+        framing: one of :data:`deepfake_lab.photos.images.FRAMINGS`.
+        most: how many squares at most.
+
+    Returns:
+        One square a face; a single one where there is no face, and for the framing ``whole``.
+    """
+    faces = images.find_faces(image)
+    height, width = image.shape[:2]
+    if framing == "face" and faces:
+        squares = [(face, square_around(face, width, height)) for face in faces[:most]]
+    else:
+        squares = [(faces[0] if faces else None, square_around(None, width, height))]
+    share = image_size / images.frame_size(image_size)
+    return [
+        FramedFace(_center(image, square, image_size), square.inner(share), face, len(faces))
+        for face, square in squares
+    ]
+
+
+def _center(image: np.ndarray, square: Square, image_size: int) -> np.ndarray:
+    """Return the center crop of a square brought to the frame's size."""
+    frame = images.frame_size(image_size)
+    if square.turn % 90:
+        return np.ascontiguousarray(images.center_crop(cut(image, square, frame), image_size))
+    pixels = pixels_of(image, square)
+    side = pixels.shape[0]
     if side == frame or frame & (frame - 1):  # exact only where the frame's side is a power of 2
-        return np.ascontiguousarray(images.center_crop(images.resize(square, frame), image_size))
+        return np.ascontiguousarray(images.center_crop(resize(pixels, frame), image_size))
     start = (frame - image_size) // 2 * side / frame
     stop = start + image_size * side / frame
     size = (image_size, image_size)
-    image = Image.fromarray(square)  # the square alone: no pixel beyond its border counts
-    return np.asarray(image.resize(size, images.FILTER, (start, start, stop, stop)))
+    picture = Image.fromarray(pixels)  # the square alone: no pixel beyond its border counts
+    return np.asarray(picture.resize(size, FILTER, (start, start, stop, stop)))

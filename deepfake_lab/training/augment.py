@@ -11,10 +11,18 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos import squares
+from deepfake_lab.photos.faces import UPRIGHT
 from deepfake_lab.photos.images import frame_size
+from deepfake_lab.photos.squares import Square
 
 #: How much a training picture is changed.
 STRENGTHS = ("none", "light", "strong", "mixed")
+
+#: Share of the pictures that are tilted. A head tilted by less than
+#: :data:`deepfake_lab.photos.faces.UPRIGHT` degrees is judged as it is; and a face that was set
+#: straight has been resampled once more, which must not tell real from fake either.
+TILTED = 0.3
 
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
@@ -28,11 +36,11 @@ def check_strength(strength: str) -> None:
 def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generator) -> np.ndarray:
     """Return one random variant of a picture.
 
-    ``none`` cuts the center. ``light`` crops, flips, recolors a little and recompresses half of the
-    pictures once. ``strong`` crops wider, recolors more, and sends most pictures through a random
-    journey of rescaling, blur or sharpening, noise and up to three recompressions, or through a
-    messenger; two of five then lose sight of a rectangle. ``mixed`` is light for two pictures of
-    five, strong for the others.
+    ``none`` cuts the center. ``light`` crops, tilts some a little, flips, recolors a little and
+    recompresses half of the pictures once. ``strong`` crops wider, recolors more, and sends most
+    pictures through a random journey of rescaling, blur or sharpening, noise and up to three
+    recompressions, or through a messenger; two of five then lose sight of a rectangle. ``mixed`` is
+    light for two pictures of five, strong for the others.
 
     Args:
         frame: (S, S, 3) uint8 RGB with S >= `size`. A frame larger than
@@ -66,8 +74,11 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
 
 
 def _crop(picture: Image.Image, cut: int, size: int, rng: np.random.Generator) -> Image.Image:
-    """Cut a random square of `cut` pixels and bring it to `size`."""
+    """Cut a random square of `cut` pixels, some of them tilted a little, and bring it to `size`."""
     left, top = (int(rng.integers(side - cut + 1)) for side in picture.size)
+    if rng.random() < TILTED:
+        tilted = Square(left, top, cut, turn=rng.uniform(-UPRIGHT, UPRIGHT))
+        return Image.fromarray(squares.cut(np.asarray(picture), tilted, size))
     box = (left, top, left + cut, top + cut)
     if cut == size:
         return picture.crop(box)

@@ -146,8 +146,7 @@ def _cut(
         else:
             frames[row] = framed.pixels
             if framed.face is not None:
-                left, top, right, _ = framed.box
-                keypoints[row] = (framed.face.keypoints - (left, top)) * (size / (right - left))
+                keypoints[row] = framed.square.place(framed.face.keypoints, size)
 
     with ThreadPoolExecutor() as pool:
         work = pool.map(load, range(len(rows)), rows["path"])

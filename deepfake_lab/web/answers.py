@@ -104,6 +104,6 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         height=pixels.shape[0],
         judged=(left, top, right - left),
         heat=pictures.heat_uri(explain.heat_map(detector, prediction)),
-        spectrum=pictures.spectrum_uri(pixels[top:bottom, left:right]),
+        spectrum=pictures.spectrum_uri(pixels[max(0, top) : bottom, max(0, left) : right]),
         track_record=facts.track_record(prediction.p_fake),
     )

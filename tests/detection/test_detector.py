@@ -21,6 +21,7 @@ from deepfake_lab.detection.judgement import ANSWER_COLUMNS, verdict_line
 from deepfake_lab.detection.runfolder import FOR_TRAINING, PARTS, checksums, read_checked
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
+from deepfake_lab.photos.squares import resize
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))[::10]
 CONFIG = {
@@ -354,7 +355,7 @@ def test_a_photo_of_two_people_gets_a_caveat(fake_model):
 
 
 def test_a_face_much_smaller_than_the_input_gets_a_caveat(fake_model):
-    small = images.resize(images.read_image(FILES[-1]), 30)
+    small = resize(images.read_image(FILES[-1]), 30)
     assert any("small" in caveat for caveat in _ask(fake_model, 0.99, small).caveats)
 
 

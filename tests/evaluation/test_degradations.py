@@ -13,6 +13,7 @@ from deepfake_lab.evaluation.degradations import (
     degradation_table,
 )
 from deepfake_lab.photos import images
+from deepfake_lab.photos.squares import resize
 
 PHOTO = sorted((paths.project() / "data/sample/real").glob("*.jpg"))[0]
 
@@ -24,7 +25,7 @@ def photo() -> np.ndarray:
 
 def _change(photo: np.ndarray, kind: str, level: float) -> float:
     damaged = images.degrade(photo, kind, level)
-    return float(np.abs(images.resize(damaged, 224).astype(int) - images.resize(photo, 224)).mean())
+    return float(np.abs(resize(damaged, 224).astype(int) - resize(photo, 224)).mean())
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 from skimage import data as photos
 
 from deepfake_lab import paths
-from deepfake_lab.photos.faces import _distinct, find_faces
+from deepfake_lab.photos.boxes import distinct
+from deepfake_lab.photos.faces import find_faces
 from deepfake_lab.photos.images import read_image
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
@@ -122,4 +123,4 @@ def test_threads_find_the_same_faces(pictures, found):
 def test_of_boxes_that_overlap_the_best_is_kept():
     centers = np.array([[0.5, 0.5], [0.52, 0.5], [0.9, 0.9]])
     sizes = np.full((3, 2), 0.2)
-    assert _distinct(centers, sizes, np.array([0.6, 0.9, 0.7])) == [1, 2]
+    assert distinct(centers, sizes, np.array([0.6, 0.9, 0.7])) == [1, 2]

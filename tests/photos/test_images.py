@@ -12,7 +12,7 @@ from PIL import Image
 
 from deepfake_lab import paths
 from deepfake_lab.errors import UserError
-from deepfake_lab.photos import images
+from deepfake_lab.photos import images, squares
 from deepfake_lab.photos.faces import Face
 from deepfake_lab.photos.images import degrade, frame_face, load_face, read_image, read_photo
 
@@ -265,6 +265,7 @@ def pretend(monkeypatch):
 
     def finding(*boxes: tuple[float, float, float, float]) -> None:
         found = [Face(*box, keypoints=np.zeros((6, 2)), score=0.9) for box in boxes]
+        found.sort(key=lambda face: -face.width * face.height)
         monkeypatch.setattr(images, "find_faces", lambda _: found)
 
     return finding
@@ -273,7 +274,7 @@ def pretend(monkeypatch):
 def test_the_frame_never_leaves_the_photo(pretend):
     rng = np.random.default_rng(0)
     for _ in range(300):
-        height, width = rng.integers(images.MIN_SIDE, 300, size=2)
+        height, width = rng.integers(squares.MIN_SIDE, 300, size=2)
         image = np.full((height, width, 3), 255, np.uint8)
         # Also boxes that hang over the border, as the face finder returns them.
         left, top = rng.uniform(-0.5, 1.2, size=2) * (width, height)
@@ -288,7 +289,7 @@ def test_the_frame_never_leaves_the_photo(pretend):
 def test_the_frame_is_drawn_around_the_face(pretend):
     pretend((400, 300, 100, 100))
     left, top, right, bottom = frame_face(np.zeros((800, 1000, 3), np.uint8), 32).box
-    assert right - left == 100 * images.FACE_MARGIN
+    assert right - left == 100 * squares.FACE_MARGIN
     assert (left + right) / 2 == 450
     assert top < 300 and bottom > 400
 

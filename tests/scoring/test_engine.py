@@ -18,7 +18,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.litert import Graph, cores
 from deepfake_lab.overlap import AHEAD, GROUP, overlapped
 from deepfake_lab.photos import images
-from deepfake_lab.photos.faces import _distinct
+from deepfake_lab.photos.boxes import distinct
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.listing import find_photos
 from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile, place, stamp
@@ -111,8 +111,8 @@ def test_the_short_way_to_the_square_gives_the_pixels_of_the_long_way(image_size
 def test_of_boxes_that_overlap_the_best_is_kept():
     centers = np.array([[10, 10], [11, 10], [50, 50], [12, 10]], np.float32)
     sizes = np.full((4, 2), 10, np.float32)
-    assert _distinct(centers, sizes, np.array([0.7, 0.9, 0.6, 0.8], np.float32)) == [1, 2]
-    assert _distinct(centers[:0], sizes[:0], np.array([], np.float32)) == []
+    assert distinct(centers, sizes, np.array([0.7, 0.9, 0.6, 0.8], np.float32)) == [1, 2]
+    assert distinct(centers[:0], sizes[:0], np.array([], np.float32)) == []
 
 
 # --- photos in folders ---
