@@ -1,6 +1,7 @@
 """The command `deepfake-lab`. Subcommands import what they need: asking for help stays quick."""
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -169,6 +170,7 @@ def _parser() -> argparse.ArgumentParser:
         "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
     )
     _add_trust_list(predict)
+    _add_cluster(predict)
     predict.set_defaults(command=_predict)
 
     export = commands.add_parser(
@@ -226,6 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="DIR", help="a folder for tables, figures and a report"
     )
     _add_layout(evaluate)
+    _add_cluster(evaluate)
     evaluate.set_defaults(command=_evaluate)
 
     audit = commands.add_parser("audit", help="say what is wrong with a data set, before training")
@@ -236,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
         "--faces", type=_count, default=3000, metavar="N",
         help="look for faces in about so many photos; 0: in all (default %(default)s)",
     )  # fmt: skip
+    _add_cluster(audit)
     audit.set_defaults(command=_audit)
 
     prepare = commands.add_parser("prepare", help="write a neutral copy of a data set")
@@ -302,6 +306,13 @@ def _add_layout(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--layout", choices=LAYOUTS, default="auto", metavar="LAYOUT",
         help=f"how the data set is laid out: {', '.join(LAYOUTS)} (default %(default)s: find out)",
+    )  # fmt: skip
+
+
+def _add_cluster(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cluster", default="", metavar="WHERE",
+        help="let a Dask cluster read the photos: local, a scheduler's address or scheduler file",
     )  # fmt: skip
 
 
@@ -442,10 +453,12 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     out = check_out(options.out) if options.out else None
     detector = Detector.load(options.model or paths.default_model())
-    found = assess(
-        detector, options.data, options.split, options.degrade,
-        max_photos=options.max_photos, seed=options.seed, layout=options.layout,
-    )  # fmt: skip
+    with _cluster(options.cluster) as cluster:
+        found = assess(
+            detector, options.data, options.split, options.degrade,
+            max_photos=options.max_photos, seed=options.seed, layout=options.layout,
+            cluster=cluster,
+        )  # fmt: skip
     print(found.summary())
     if out:
         print(f"\nTables, figures and report.md lie in {found.save(out)}")
@@ -458,11 +471,21 @@ def _audit(options: argparse.Namespace) -> int:
 
     if options.html:  # asked before the work, not after it
         check_page(options.html)
-    found = audit(options.data, options.layout, options.faces)
+    with _cluster(options.cluster) as cluster:
+        found = audit(options.data, options.layout, options.faces, cluster=cluster)
     print(found.summary())
     if options.html:
         print(f"\nThe same with pictures: {found.to_html(options.html)}")
     return 0
+
+
+def _cluster(where: str) -> contextlib.AbstractContextManager[Any]:
+    """Lend a client of a cluster; None where none was asked for."""
+    if not where:
+        return contextlib.nullcontext()
+    from deepfake_lab.cluster import announced
+
+    return announced(where)
 
 
 def _prepare(options: argparse.Namespace) -> int:

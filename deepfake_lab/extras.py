@@ -15,6 +15,7 @@ EXTRAS = dict.fromkeys(
 ) | {
     "kagglehub": "download", "pillow_heif": "heic", "c2pa": "provenance",
     "onnxruntime": "export", "tf2onnx": "export",
+    "dask": "cluster", "distributed": "cluster", "fsspec": "cluster", "optuna": "cluster",
 }  # fmt: skip
 EXTRAS |= dict.fromkeys(
     ("dask", "distributed", "filelock", "fsspec", "optuna", "psutil"), "cluster"

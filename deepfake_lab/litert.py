@@ -48,10 +48,13 @@ class Graph:
 
     Args:
         model: the content of a ``.tflite`` file whose signature takes (1, S, S, 3) float32.
+
+    Attributes:
+        model: as given, to be sent to another process.
     """
 
     def __init__(self, model: bytes):
-        self._model = model
+        self.model = model
         self._alone = threading.Lock()
         self._idle: dict[int, list[_Run]] = {}
 
@@ -73,7 +76,7 @@ class Graph:
         try:
             run = idle.pop()  # lists are thread-safe; who finds none makes one
         except IndexError:
-            run = _Run(self._model, threads)
+            run = _Run(self.model, threads)
         try:
             return run(picture)
         finally:

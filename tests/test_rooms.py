@@ -14,6 +14,7 @@ ORDER = (
         "errors", "extras", "colors", "paths", "environment", "litert", "overlap", "printing",
         "progress",
     ),
+    ("workers", "cluster"),
     ("photos",),
     ("data",),
     ("auditing",),

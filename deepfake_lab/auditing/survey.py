@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,9 @@ from deepfake_lab.auditing.results import Results
 from deepfake_lab.data import duplicates, facts, factstore
 from deepfake_lab.data.datasets import Dataset, read_dataset
 from deepfake_lab.data.folders import scan
+
+if TYPE_CHECKING:  # an extra
+    from distributed import Client
 
 #: Faces are looked for in about this many photos: the dearest fact by far, and enough to judge by.
 FACES = 3000
@@ -31,7 +35,11 @@ class Audit(Results):
 
 
 def audit(
-    data: Dataset | str | Path, layout: str = "auto", faces: int = FACES, seed: int = 0
+    data: Dataset | str | Path,
+    layout: str = "auto",
+    faces: int = FACES,
+    seed: int = 0,
+    cluster: "Client | None" = None,
 ) -> Audit:
     """Look a data set over: files, duplicates and leaks, balance, shortcuts, faces.
 
@@ -44,12 +52,14 @@ def audit(
         layout: as for :func:`read_dataset`, where a folder is given.
         faces: in about how many photos faces are looked for; 0 for all of them.
         seed: of folds, of the bootstrap and, where a folder is given, of splits made here.
+        cluster: whose workers read the files of a folder, by the same paths; None for the cores of
+            this machine.
 
     Raises:
         UserError: as :func:`read_dataset`.
     """
     if not isinstance(data, Dataset):
-        data = _read_once(data, layout, faces, seed)
+        data = _read_once(data, layout, faces, seed, cluster)
     share = _share(faces, len(data.manifest))
     key = _key(data, share, seed)
     kept = factstore.remembered(key)
@@ -77,11 +87,13 @@ def _share(faces: int, photos: int) -> float:
     return min(1.0, faces / max(1, photos)) if faces else 1.0
 
 
-def _read_once(folder: str | Path, layout: str, faces: int, seed: int) -> Dataset:
+def _read_once(
+    folder: str | Path, layout: str, faces: int, seed: int, cluster: "Client | None"
+) -> Dataset:
     """Read a data set whose facts have all been found before: no file is read twice."""
     root = paths.data_folder(folder)
     images = scan(root).images
-    factstore.collect(root, images, facts.PIXELS, _share(faces, len(images)))
+    factstore.collect(root, images, facts.PIXELS, _share(faces, len(images)), cluster)
     # Of what cannot be split an audit has much to say: that it is all copies, for example.
     return read_dataset(root, layout, seed, must_split=False)
 

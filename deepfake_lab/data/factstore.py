@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
+from itertools import chain, islice
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import joblib
 import numpy as np
@@ -22,9 +23,13 @@ import PIL
 from platformdirs import user_cache_path
 
 from deepfake_lab.data import facts as facts_of
+from deepfake_lab.extras import require
 from deepfake_lab.photos import faces, images
 from deepfake_lab.printing import printable
 from deepfake_lab.progress import progress
+
+if TYPE_CHECKING:  # an extra
+    from distributed import Client
 
 #: Fewer files than this are read in this process: starting others would take longer. Headers
 #: (the first number) cost little, pixels (the second) more.
@@ -50,7 +55,11 @@ def cache_file() -> Path:
 
 
 def collect(
-    root: Path, files: list[str], level: int = facts_of.HEADER, face_share: float = 0.0
+    root: Path,
+    files: list[str],
+    level: int = facts_of.HEADER,
+    face_share: float = 0.0,
+    cluster: "Client | None" = None,
 ) -> np.ndarray:
     """Return the facts of some files, (N,) of :data:`facts.RECORD` in the order given.
 
@@ -59,6 +68,7 @@ def collect(
         files: their names inside it.
         level: how much to find out, see :mod:`deepfake_lab.data.facts`.
         face_share: share of the photos in which faces are looked for.
+        cluster: whose workers read the files, by the same paths; None for this machine's cores.
     """
     paths = [os.path.join(root, file) for file in files]
     stats = [_stat(path) for path in paths]
@@ -67,11 +77,14 @@ def collect(
         known = store.load(str(root), paths, stats, result)
         todo = np.flatnonzero(~(known & facts_of.is_enough(result, level, face_share)))
         parts = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
-        read = in_processes(
-            partial(_read_chunk, level, face_share),
-            [[paths[i] for i in rows] for rows in parts],
-            alone=len(todo) < IN_THIS_PROCESS[level],
-        )
+        work = [[paths[i] for i in rows] for rows in parts]
+        if cluster is None:
+            read = in_processes(
+                partial(_read_chunk, level, face_share), work,
+                alone=len(todo) < IN_THIS_PROCESS[level],
+            )  # fmt: skip
+        else:
+            read = _read_there(cluster, partial(_read_all, level, face_share), work)
         for rows, found in zip(parts, progress(read, "reading files", len(parts))):
             result[rows] = found
             store.save([paths[i] for i in rows], [stats[i] for i in rows], found)
@@ -122,6 +135,30 @@ def _read_chunk(level: int, face_share: float, paths: list[str]) -> np.ndarray:
         facts = np.zeros(len(paths), facts_of.RECORD)
         for i, path in enumerate(paths):
             facts[i] = facts_of.of_file(path, level, face_share, store.content)
+    return facts
+
+
+def _read_there(
+    cluster: "Client", work: Callable[[list[str]], list[np.ndarray]], parts: list[list[str]]
+) -> Iterator[np.ndarray]:
+    """Yield the facts of each part, (N,), as workers of a cluster find them."""
+    require("distributed")
+    from deepfake_lab.cluster import spread
+
+    found = spread(cluster, work, chain.from_iterable(parts), _not_read)
+    for part in parts:
+        yield np.array(list(islice(found, len(part))), facts_of.RECORD)
+
+
+def _read_all(level: int, face_share: float, paths: list[str]) -> list[np.ndarray]:
+    # Without the cache: where homes are shared, many machines would write one file.
+    return [facts_of.of_file(path, level, face_share) for path in paths]
+
+
+def _not_read(path: str, reason: str) -> np.ndarray:
+    """Return the facts of a file that kills who reads it; they are not kept."""
+    facts = np.zeros((), facts_of.RECORD)
+    facts["state"], facts["faces"] = facts_of.UNREADABLE, -1
     return facts
 
 

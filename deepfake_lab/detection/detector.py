@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,13 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, LACKS_END, caveats, small_copy
 from deepfake_lab.detection.prediction import Prediction
-from deepfake_lab.detection.runfolder import read_run
+from deepfake_lab.detection.runfolder import checksum, read_run
 from deepfake_lab.errors import UserError
 from deepfake_lab.extras import require
 from deepfake_lab.litert import Graph, cores
-from deepfake_lab.overlap import overlapped
+from deepfake_lab.overlap import GROUP, overlapped
 from deepfake_lab.photos import images
+from deepfake_lab.photos.addresses import is_address
 from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
@@ -30,6 +32,7 @@ from deepfake_lab.photos.sharpness import measure_sharpness, scaled
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ class Detector:
         self,
         photos: "pd.DataFrame | str | Path | Iterable[ImageSource]",
         change: Callable[[np.ndarray], np.ndarray] | None = None,
+        cluster: "Client | None" = None,
     ) -> "pd.DataFrame":
         """Answer about many photos.
 
@@ -186,6 +190,7 @@ class Detector:
                 photos, each as for :meth:`predict`. What is no path is called `photo 1`, ... by its
                 place, and its `path` is empty.
             change: what to do to each photo, (H, W, 3) uint8, before it is looked at.
+            cluster: a ``distributed.Client``, whose workers do it; None for this machine's cores.
 
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
@@ -204,7 +209,7 @@ class Detector:
 
         manifest, sources = _listed(photos)
         logits, faces, errors, told = [], [], [], []
-        answers = self.stream(sources, change)
+        answers = self.stream(sources, change, cluster)
         for answer in progress(answers, f"{self.name}, photos", len(manifest)):
             failed = isinstance(answer, UserError)
             logits.append(np.nan if failed else answer.logit)
@@ -221,16 +226,26 @@ class Detector:
         self,
         photos: Iterable[ImageSource | Photo],
         change: Callable[[np.ndarray], np.ndarray] | None = None,
+        cluster: "Client | None" = None,
     ) -> Iterator[Prediction | UserError]:
         """Answer about any number of photos in constant memory, on all cores, in their order.
 
         Args:
-            photos: drawn as they are needed.
-            change: as for :meth:`predict_many`.
+            photos: drawn as they are needed; paths and addresses alone where a cluster does it.
+            change: as for :meth:`predict_many`; a cluster must be able to pickle it.
+            cluster: as for :meth:`predict_many`. Its workers read the photos by their names, and
+                their answers come without pixels.
 
         Yields:
             For each photo the answer, or why it could not be read.
         """
+        if cluster is not None:
+            require("distributed")
+            from deepfake_lab.cluster import Recipe, spread
+
+            recipe = Recipe(_arrived, (self.folder, self.config, self._graph.model, self.quantised))
+            work = partial(_judge_there, change, os.getcwd())
+            return spread(cluster, work, map(_named, photos), _not_judged, recipe)
         return overlapped(lambda group: self.judge(group, change=change), photos)
 
     def judge(
@@ -352,6 +367,49 @@ class Detector:
         return verdict, (p_fake if verdict == "FAKE" else 1 - p_fake), low < p_fake < high
 
 
+def _arrived(folder: Path, config: dict, model: bytes, quantised: dict | None) -> Detector:
+    """Return the detector that has come to a worker of a cluster; no file is read there."""
+    record = quantised or {"sha256": config["sha256"]["model.tflite"]}
+    if checksum(model) != record["sha256"]:
+        raise UserError(f"The detector '{config['name']}' was damaged on its way to a worker.")
+    return Detector(folder, config, model, quantised)
+
+
+def _judge_there(
+    change: Callable[[np.ndarray], np.ndarray] | None,
+    base: str,
+    detector: Detector,
+    photos: list[str],
+) -> list[Prediction | UserError]:
+    """Judge photos on a worker; what goes back are numbers and words.
+
+    Args:
+        change: as for :meth:`Detector.predict_many`.
+        base: the folder that paths begin in, which is the asker's.
+        detector: that has come here.
+        photos: paths and addresses.
+    """
+    there = [photo if is_address(photo) else os.path.join(base, photo) for photo in photos]
+    answers: list[Prediction | UserError] = []
+    for start in range(0, len(photos), GROUP):
+        answers += detector.judge(there[start : start + GROUP], change=change)
+    return [
+        UserError(str(answer).replace(path, photo, 1)) if isinstance(answer, UserError)
+        else answer.without_pixels()
+        for answer, path, photo in zip(answers, there, photos)
+    ]  # fmt: skip
+
+
+def _named(photo: ImageSource | Photo) -> str:
+    if not isinstance(photo, str | Path):
+        raise UserError("A cluster reads photos by their names: give paths or addresses.")
+    return str(photo)
+
+
+def _not_judged(photo: str, reason: str) -> UserError:
+    return UserError(f"{photo}: {reason}.")
+
+
 def _name(photo: ImageSource) -> str:
     """Return what to call a photo: the file's name, where there is one."""
     name = photo if isinstance(photo, str | Path) else getattr(photo, "name", None)
@@ -370,7 +428,7 @@ def _listed(
             raise UserError(f"A frame of photos needs the column 'path'; it has: {have}.")
         return photos, list(photos["path"])
     if isinstance(photos, str | Path):
-        folder = paths.data_folder(photos)
+        folder = photos if is_address(photos) else paths.data_folder(photos)
         beside: list[str] = []
         found = list(find_photos([folder], beside))
         if all(one.error for one in found):

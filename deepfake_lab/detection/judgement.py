@@ -1,8 +1,8 @@
 """What was found about one photo, in numbers and words; how it looks is not known here."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from PIL import Image
@@ -87,6 +87,11 @@ class Judgement:
     def texts(self) -> dict[str, str]:
         """Return caveats and evidence as a table holds them: one text each."""
         return {"caveats": " ".join(self.caveats), "evidence": " ".join(map(str, self.evidence))}
+
+    def without_pixels(self) -> Self:
+        """Return the same answer, light enough to be sent from one machine to another."""
+        framed = replace(self.framed, pixels=self.framed.pixels[:0])
+        return replace(self, framed=framed, activation_map=None, detector=None, preview=None)
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the answer as a predictions frame of one row: ``file`` and ANSWER_COLUMNS."""

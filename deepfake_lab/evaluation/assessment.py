@@ -7,6 +7,7 @@ about one split of each, and makes the tables.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
 from deepfake_lab.evaluation.labelled import Photos, available, gather
 from deepfake_lab.evaluation.results import Results
+
+if TYPE_CHECKING:  # an extra
+    from distributed import Client
 
 __all__ = [
     "Assessment",
@@ -60,6 +64,7 @@ def assess(
     max_photos: int = 0,
     seed: int = 0,
     layout: str = "auto",
+    cluster: "Client | None" = None,
 ) -> Assessment:
     """Ask a detector about one split of several data sets and measure its answers.
 
@@ -75,20 +80,21 @@ def assess(
         seed: of the bootstrap, of splits that have to be made, and of the choice of photos.
         layout: of all of them, one of :data:`deepfake_lab.data.layouts.LAYOUTS`; ``auto`` to find
             out.
+        cluster: whose workers judge the photos, by the same paths; None for this machine's cores.
 
     Raises:
         UserError: no such data set, an unknown layout, a split that it does not have, or no photo
             that can be read.
     """
     photos = gather(folders, split, max_photos=max_photos, seed=seed, layout=layout)
-    predictions = _without_paths(detector.predict_many(photos.manifest))
+    predictions = _without_paths(detector.predict_many(photos.manifest, cluster=cluster))
     clean = breakdown.prepared(predictions)
     if clean.empty:
         raise UserError(f"None of the {len(predictions)} photos can be read; see `audit`.")
     tables = tables_of(predictions, seed)
     degraded = pd.DataFrame()
     if degrade:
-        answers = list(degradations.degraded_answers(detector, clean, degradations.CURVES))
+        answers = list(degradations.degraded_answers(detector, clean, degradations.CURVES, cluster))
         parts = breakdown.family_parts(clean)
         if parts:
             found = degradations.degradation_table(clean, answers, parts, seed)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.evaluation.bootstrap import LEVEL, mean_of, measure_parts, share_of
 from deepfake_lab.photos import images
 from deepfake_lab.progress import progress
+
+if TYPE_CHECKING:  # an extra
+    from distributed import Client
 
 #: The few steps that notebook 04 shows: (kind, level), see
 #: :func:`deepfake_lab.photos.images.degrade`.
@@ -61,6 +65,7 @@ def degraded_answers(
     detector: Detector,
     manifest: pd.DataFrame,
     degradations: Sequence[tuple[str, float]],
+    cluster: "Client | None" = None,
 ) -> Iterator[tuple[str, float, pd.DataFrame]]:
     """Damage every photo as the world does and ask again.
 
@@ -72,7 +77,7 @@ def degraded_answers(
     """
     for kind, level in progress(degradations, detector.name):
         change = partial(images.degrade, kind=kind, level=level)
-        yield kind, level, detector.predict_many(manifest, change)
+        yield kind, level, detector.predict_many(manifest, change, cluster)
 
 
 def degradation_table(

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos import addresses
 from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.faces import Face, find_faces
 from deepfake_lab.photos.formats import format_of
@@ -263,6 +264,8 @@ def _bytes(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
     """Return a name for messages and the content of a file."""
     if isinstance(source, bytes):
         return "the uploaded file", source
+    if addresses.is_address(source):
+        return source, addresses.read(source)
     if isinstance(source, str | Path):
         try:
             return str(source), Path(source).expanduser().read_bytes()

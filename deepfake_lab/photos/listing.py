@@ -4,6 +4,9 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from deepfake_lab.errors import UserError
+from deepfake_lab.photos import addresses
+from deepfake_lab.photos.addresses import is_address
 from deepfake_lab.photos.formats import format_of
 from deepfake_lab.photos.images import EXTENSIONS, FORMATS
 
@@ -83,10 +86,13 @@ def find_photos(
     beside = [] if beside is None else beside
     arguments = [os.path.expanduser(argument) for argument in arguments]
     several = len(arguments) > 1
-    above = os.path.commonpath([os.path.dirname(os.path.abspath(a)) for a in arguments])
+    remote = any(map(is_address, arguments))
+    above = "" if remote else os.path.commonpath([os.path.dirname(_place(a)) for a in arguments])
     seen: set[str] = set()
     for argument in arguments:
-        if os.path.isdir(argument):
+        if is_address(argument):
+            photos = _walk_address(argument)
+        elif os.path.isdir(argument):
             photos = _walk(argument, beside)
         else:
             photos = iter([Found(argument, os.path.basename(argument))])
@@ -94,11 +100,46 @@ def find_photos(
             yield from photos
             return
         for found in photos:
-            place = os.path.abspath(found.path)
+            place = _place(found.path)
             if place not in seen:
                 seen.add(place)
-                name = os.path.relpath(place, above).replace(os.sep, "/")
+                name = os.path.relpath(place, above) if above else place.replace("://", "/")
+                name = name.replace(os.sep, "/").lstrip("/")
                 yield Found(found.path, name, found.error)
+
+
+def _place(name: str) -> str:
+    return name if is_address(name) else os.path.abspath(name)
+
+
+def _walk_address(root: str) -> Iterator[Found]:
+    """Yield the photos at an address in the order that :func:`_walk` has."""
+    try:
+        if not addresses.is_folder(root):
+            yield Found(root, os.path.basename(root))
+            return
+    except UserError as error:
+        yield Found(root, os.path.basename(root), str(error))
+        return
+    folders, empty = [(root, "")], True
+    while folders:
+        folder, prefix = folders.pop()
+        below = []
+        try:
+            for name, address, is_folder in addresses.list_folder(folder):
+                if name.startswith(".") or name == "__MACOSX":
+                    continue
+                if is_folder:
+                    below.append((address, f"{prefix}{name}/"))
+                elif name.lower().endswith(EXTENSIONS):
+                    empty = False
+                    yield Found(address, f"{prefix}{name}")
+        except UserError as error:
+            empty = False
+            yield Found(folder, prefix, str(error))
+        folders += reversed(below)
+    if empty:
+        yield Found(root, "", f"{root}: this folder holds no images.")
 
 
 def _walk(root: str, beside: list[str]) -> Iterator[Found]:

@@ -5,16 +5,18 @@ import contextlib
 import json
 import os
 import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
+from deepfake_lab.extras import require
 from deepfake_lab.overlap import overlapped
 from deepfake_lab.photos.listing import Found, find_photos, tell_passed_over
 from deepfake_lab.printing import printable, unicode_name
@@ -28,6 +30,9 @@ from deepfake_lab.scoring.scorefile import (
     stamp,
 )
 
+if TYPE_CHECKING:  # an extra
+    from distributed import Client
+
 Row = dict[str, Any]
 
 #: So many heat maps that could not be written are named; of the others, how many they are.
@@ -38,13 +43,15 @@ def predict(options: argparse.Namespace) -> int:
     """Answer about photos and return the exit status: 0, 1 some failed, 2 all failed.
 
     Args:
-        options: ``photos, model, quantised, format, out, explain`` as the command takes them;
-            ``format`` is None where nobody chose one.
+        options: ``photos, model, quantised, format, out, explain, cluster`` as the command takes
+            them; ``format`` is None where nobody chose one.
 
     Raises:
         UserError: nothing can be done: no such detector, an output that cannot be written.
     """
     detector = Detector.load(options.model or paths.default_model(), quantised=options.quantised)
+    if options.cluster and options.explain is not None:
+        raise UserError("--explain draws on this machine: leave out --cluster, or --explain.")
     maps = None
     if options.explain is not None:
         _check_outside(options.explain, options.photos)
@@ -187,7 +194,16 @@ def _answer_all(
             return (one for one in photos if not (file and file.has(one.path)))
 
         printer = stack.enter_context(_Printer(form, lone))
-        answers = _answers(detector, left(), maps, lone)
+        if options.cluster:
+            require("distributed")
+            from deepfake_lab.cluster import announced
+
+            client = stack.enter_context(announced(options.cluster))
+            answers = _answers_there(detector, left(), client)
+            stack.callback(answers.close)  # before the client is: it lets go of what is under way
+        else:
+            answers = _answers(detector, left(), maps, lone)
+        told = _Teller(tally) if options.cluster else None
         if not lone and sys.stderr.isatty() and not (form and sys.stdout.isatty()):
             from deepfake_lab.progress import progress
 
@@ -195,6 +211,8 @@ def _answer_all(
         for one, seen, answer in answers:
             row = as_row(one.path, seen, answer, detector)
             tally.add(row)
+            if told:
+                told.tell()
             if file:
                 file.add(row | {"path": place(one.path)})
             printer.add(row, answer)
@@ -219,6 +237,43 @@ def _answers(
         ]
 
     return iter(answer(list(photos))) if lone else overlapped(answer, photos)
+
+
+def _answers_there(
+    detector: Detector, photos: Iterable[Found], client: "Client"
+) -> Generator[tuple[Found, Stamp, Prediction | UserError]]:
+    """Yield what the workers of a cluster answer; a photo is stamped before it is sent for."""
+    waiting: deque[tuple[Found, Stamp]] = deque()
+
+    def named() -> Iterator[str]:
+        for one in photos:
+            waiting.append((one, stamp(one.path)))
+            yield one.path
+
+    for given in detector.stream(named(), cluster=client):
+        one, mark = waiting.popleft()
+        yield one, mark, UserError(one.error) if one.error else given
+
+
+class _Teller:
+    """Says on standard error, line by line, how far a cluster is: jobs on it have no screen."""
+
+    #: Seconds between two lines.
+    EVERY = 30
+
+    def __init__(self, tally: _Tally):
+        self._tally = tally
+        self._start = self._said = time.monotonic()
+
+    def tell(self) -> None:
+        """Say it, where the last time is long enough ago."""
+        now = time.monotonic()
+        if now < self._said + self.EVERY:
+            return
+        self._said = now
+        new, failed = self._tally.new, len(self._tally.failed)
+        speed = new / (now - self._start)
+        print(f"{new:,} photos, {speed:,.0f} photos/s, {failed:,} failed", file=sys.stderr)
 
 
 def _check_outside(folder: Path, photos: list[str]) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos.addresses import is_address
 from deepfake_lab.printing import unicode_name
 
 #: Columns of the file, with their types: the photo (``path`` as :func:`place` has it, ``bytes`` and
@@ -47,6 +48,8 @@ def place(photo: str | os.PathLike) -> str:
     The same however the folder is named (``./in``, ``in``, a link to it). A name that is not UTF-8
     comes back with its bytes as ``\xe9``: tables must be UTF-8.
     """
+    if is_address(photo):
+        return unicode_name(photo)
     folder, name = os.path.split(os.path.expanduser(photo))
     return unicode_name(os.path.join(_real(os.path.abspath(folder)), name))
 
@@ -54,7 +57,8 @@ def place(photo: str | os.PathLike) -> str:
 def stamp(photo: str | os.PathLike) -> Stamp:
     """Return a file's size in bytes and the time of its last change (UTC, nanoseconds).
 
-    Ask before it is read: a file that is replaced meanwhile is then seen as replaced later.
+    Ask before it is read: a file that is replaced meanwhile is then seen as replaced later. Storage
+    at an address is not asked: what lies there is known by its address alone.
     """
     try:
         found = os.stat(os.path.expanduser(photo))
