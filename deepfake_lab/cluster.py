@@ -52,6 +52,13 @@ PATIENCE = 30
 #: Above every level: what Dask logs of a dead worker is handled here, its tracebacks help nobody.
 _SILENT = logging.CRITICAL + 1
 
+#: Of a cluster on this machine: a chunk that has killed one worker is tried on one more; and a
+#: worker that dies several times within seconds is not given up, else none would be left.
+_SETTINGS = {
+    "distributed.scheduler.allowed-failures": 1,
+    "distributed.deploy.lost-worker-timeout": "1 hour",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -90,8 +97,7 @@ def connected(cluster: Client | str | Path) -> Iterator[Client]:
     before = logger.level
     logger.setLevel(_SILENT)
     try:
-        # A chunk that has killed one worker is tried on one more.
-        with dask.config.set({"distributed.scheduler.allowed-failures": 1}):
+        with dask.config.set(_SETTINGS):
             with _local() if name == "local" else _client(name) as client:
                 yield client
     finally:
@@ -238,8 +244,9 @@ class _Run(Generic[T, R]):
     def results(self, items: Iterator[T]) -> Iterator[R]:
         drawn, more = 0, True
         while True:
-            while more and not self._suspects and len(self._open) < AHEAD * self._threads():
-                size = min(CHUNK, FIRST + drawn // (4 * self._threads()))
+            threads = max(1, self._threads())
+            while more and not self._suspects and len(self._open) < AHEAD * threads:
+                size = min(CHUNK, FIRST + drawn // (4 * threads))
                 chunk: _Chunk[T, R] = _Chunk(list(itertools.islice(items, size)))
                 more = bool(chunk.items)
                 if more:
@@ -250,7 +257,7 @@ class _Run(Generic[T, R]):
                 done = self._open.popleft()
                 yield from map(done.results.__getitem__, range(len(done.items)))
             if self._under_way:
-                self._take(next(self._completed))
+                self._take(self._next())
             elif self._suspects:
                 self._submit(self._suspects.popleft())
             elif not self._open and not more:
@@ -279,7 +286,21 @@ class _Run(Generic[T, R]):
         if time.monotonic() > self._asked + 5:  # workers come and go
             self._asked = time.monotonic()
             self._nthreads = sum(self._client.nthreads().values())
-        return max(1, self._nthreads)
+        return self._nthreads
+
+    def _next(self) -> Future:
+        """Wait for a task; not for ever, where no worker is left to do it."""
+        last_seen = time.monotonic()
+        while not self._completed.has_ready() and self._client.status == "running":
+            time.sleep(0.01)
+            if self._asked + 5 < time.monotonic() and self._threads():
+                last_seen = time.monotonic()
+            if time.monotonic() > last_seen + 10 * PATIENCE:
+                raise UserError(
+                    "The cluster has had no worker for minutes; where there is a file of answers, "
+                    "the same command goes on."
+                )
+        return next(self._completed)
 
     def _submit(self, task: _Task) -> None:
         items = [task.chunk.items[i] for i in task.positions]

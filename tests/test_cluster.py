@@ -78,19 +78,6 @@ def test_one_item_that_cannot_be_done_costs_one_result_with_its_reason(client):
     assert found == [2 * i for i in range(60) if i != 7]
 
 
-def dies_at_7(items: list[int]) -> list[int]:
-    if 7 in items:
-        os.kill(os.getpid(), 9)
-    return double(items)
-
-
-@posix_only
-def test_one_item_that_kills_its_worker_costs_one_result_and_no_neighbour(client):
-    found = list(spread(client, dies_at_7, range(60), lost))
-    assert found.pop(7) == "7: the worker that took it died, again and again"
-    assert found == [2 * i for i in range(60) if i != 7]
-
-
 def refuses(items: list[int]) -> list[int]:
     raise UserError("not with me")
 
@@ -177,25 +164,6 @@ def test_paths_from_here_are_understood_there(client, detector, folder, monkeypa
     pd.testing.assert_frame_equal(here, there, check_exact=True)
 
 
-def dies_of_black(pixels: np.ndarray) -> np.ndarray:
-    if not pixels.any():
-        os.kill(os.getpid(), 9)
-    return pixels
-
-
-@posix_only
-def test_a_poisonous_and_an_unreadable_photo_cost_a_row_each(client, detector, folder, tmp_path):
-    from PIL import Image
-
-    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
-    photos = [*sorted(folder.iterdir()), tmp_path / "black.png"]
-    found = detector.predict_many(photos, dies_of_black, client)
-    here = detector.predict_many(photos[:-1])
-    pd.testing.assert_frame_equal(found[:-1], here, check_exact=True)
-    assert found["error"].iloc[-1].endswith("the worker that took it died, again and again.")
-    assert np.isnan(found["p_fake"].iloc[-1])
-
-
 def fill(files: dict[str, bytes]) -> None:
     import fsspec
 
@@ -205,7 +173,6 @@ def fill(files: dict[str, bytes]) -> None:
 
 def test_photos_at_an_address_are_read_by_the_workers(client, detector):
     files = {f"/shelf/{i}.jpg": FILES[i].read_bytes() for i in range(3)}
-    client.wait_for_workers(len(client.cluster.workers))  # an earlier test may have killed some
     fill(files)
     client.run(fill, files)
     found = detector.predict_many("memory://shelf", cluster=client)
@@ -229,6 +196,25 @@ def test_an_evaluation_on_a_cluster_finds_what_one_here_finds(client, detector):
 
     here, there = (assess(detector, "sample", cluster=where) for where in (None, client))
     pd.testing.assert_frame_equal(here.predictions, there.predictions, check_exact=True)
+
+
+def dies_of_black(pixels: np.ndarray) -> np.ndarray:
+    if not pixels.any():
+        os.kill(os.getpid(), 9)
+    return pixels
+
+
+@posix_only
+def test_a_poisonous_and_an_unreadable_photo_cost_a_row_each(client, detector, folder, tmp_path):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    photos = [*sorted(folder.iterdir()), tmp_path / "black.png"]
+    found = detector.predict_many(photos, dies_of_black, client)
+    here = detector.predict_many(photos[:-1])
+    pd.testing.assert_frame_equal(found[:-1], here, check_exact=True)
+    assert found["error"].iloc[-1].endswith("the worker that took it died, again and again.")
+    assert np.isnan(found["p_fake"].iloc[-1])
 
 
 # --- the command, against processes of `dask` ---
