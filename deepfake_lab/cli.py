@@ -203,6 +203,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_model(serve)
     _add_trust_list(serve)
+    serve.add_argument(
+        "--trust-proxy", type=_count, default=0, metavar="N",
+        help="so many proxies stand in front (JupyterHub, Binder, nginx): believe their "
+        "X-Forwarded-For, -Host, -Proto and -Prefix (default %(default)s: believe nobody's)",
+    )  # fmt: skip
     serve.set_defaults(command=_serve)
 
     evaluate = commands.add_parser("evaluate", help="measure a detector on labelled data sets")
@@ -443,7 +448,7 @@ def _serve(options: argparse.Namespace) -> int:
     from deepfake_lab.web import serve
 
     _name_trust_list(options.trust_list)
-    return serve(options.host, options.port, options.model)
+    return serve(options.host, options.port, options.model, options.trust_proxy)
 
 
 def _evaluate(options: argparse.Namespace) -> int:

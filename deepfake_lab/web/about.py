@@ -100,7 +100,6 @@ class ModelFacts:
             "training_photos": config["data"]["train"],
             "about": self.about,
             "test": {"photos": self.photos, "metrics": self.metrics},
-            "card": "/card",
         }
 
     @cached_property

@@ -20,7 +20,7 @@ from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.photos.evidence import UNREADABLE
-from deepfake_lab.web import limits, uploads
+from deepfake_lab.web import addresses, limits, uploads
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer
 from deepfake_lab.web.desk import Desk
@@ -47,8 +47,8 @@ SECURITY_HEADERS = {
 #: Names by which a browser on this machine calls a server that listens on loopback only.
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _WRONG_HOST = (
-    "This server answers its own machine only: open it as http://127.0.0.1 with its port, or start "
-    "it with --host to let others in."
+    "This server answers its own machine only: open it as http://127.0.0.1 with its port, start it "
+    "with --host to let others in, or with --trust-proxy 1 behind a proxy."
 )
 
 T = TypeVar("T")
@@ -79,7 +79,9 @@ class Counter:
         return self.desk.run(work, large=pixels > limits.LARGE_PIXELS)
 
 
-def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = None) -> Flask:
+def create_app(
+    detector: Detector, *, local: bool = True, desk: Desk | None = None, proxies: int = 0
+) -> Flask:
     """Make the application.
 
     Args:
@@ -87,6 +89,8 @@ def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = No
         local: whether only this machine can reach the server: then only its own names are taken
             for the host, and the page says that photos stay here.
         desk: how many are answered at once; a new one by default.
+        proxies: how many proxies stand in front; what they say of the client and of the prefix
+            is believed.
 
     Returns:
         The application. ``app.extensions["deepfake_lab"]`` is its :class:`Counter`.
@@ -107,9 +111,12 @@ def create_app(detector: Detector, *, local: bool = True, desk: Desk | None = No
     app.register_error_handler(HTTPException, _tell_http)
     app.register_error_handler(Exception, _tell_unexpected)
     app.after_request(_harden)
+    if proxies:
+        app.wsgi_app = addresses.behind_proxies(app.wsgi_app, proxies)  # type: ignore[method-assign]
     app.context_processor(
         lambda: {
             "limits": limits,
+            "root": addresses.root(request),
             "facts": _counter().facts,
             "local": local,
             "unique": lambda: secrets.token_hex(4),
@@ -187,7 +194,8 @@ def predict() -> Response:
 @api.get("/api/models")
 def models() -> Response:
     """Say which detectors answer here."""
-    return jsonify(models=[_counter().facts.to_json()])
+    card = f"{addresses.root(request)}card"
+    return jsonify(models=[{**_counter().facts.to_json(), "card": card}])
 
 
 @api.get("/api/openapi.json")

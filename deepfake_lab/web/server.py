@@ -24,6 +24,7 @@ from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.web import limits
+from deepfake_lab.web.addresses import relative_root
 from deepfake_lab.web.app import SECURITY_HEADERS, create_app
 from deepfake_lab.web.problems import Problem, code_of_status
 
@@ -34,13 +35,14 @@ LINGER_SECONDS = 2.0
 NEVER = 2**40
 
 
-def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "") -> int:
+def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_proxy: int = 0) -> int:
     """Serve the page until the process is asked to stop, then finish what is in flight.
 
     Args:
         host: address to listen on; anything but a loopback address lets others in.
         port: to listen on; 0 for any free one.
         model: a detector's name or run folder; empty for the default one.
+        trust_proxy: how many proxies stand in front, whose headers are believed.
 
     Returns:
         The exit status: 0.
@@ -52,13 +54,14 @@ def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "") -> int:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     _give_memory_back()
     detector = load_detector(model)
-    local = is_loopback(host)
-    app = create_app(detector, local=local)
+    local = is_loopback(host) and not trust_proxy
+    app = create_app(detector, local=local, proxies=trust_proxy)
     server = bind(app, host, port)
     _stop_on_signals(server)
     print(f"Deepfake Lab with the detector '{detector.name}': {server.url}", flush=True)
     if not local:
-        print("Everyone who can reach this machine can use it.", flush=True)
+        whom = "the proxy" if is_loopback(host) else "this machine"
+        print(f"Everyone who can reach {whom} can use it.", flush=True)
     print("Stop it with Ctrl+C.", flush=True)
     server.run()
     app.extensions["deepfake_lab"].desk.close()
@@ -106,6 +109,7 @@ def bind(app: Flask, host: str, port: int) -> "Server":
             channel_timeout=limits.IDLE_SECONDS,
             cleanup_interval=1,
             log_socket_errors=False,
+            clear_untrusted_proxy_headers=False,  # they are believed or not in `addresses`
         )
         return Server(app, adj=adjustments, sockinfo=adjustments.listen[0])
     except (OSError, ValueError) as error:
@@ -132,7 +136,8 @@ class Refusal(ErrorTask):
         problem = Problem(code_of_status(self.request.error.code))
         page = "text/html" in self.request.headers.get("ACCEPT", "")
         if page:
-            body = _PAGE.format(message=escape(problem.message)).encode()
+            root = relative_root(getattr(self.request, "request_uri", "") or "/")
+            body = _PAGE.format(message=escape(problem.message), root=root).encode()
         else:
             body = json.dumps(problem.to_json()).encode()
         kind = "text/html; charset=utf-8" if page else "application/json"
@@ -308,7 +313,8 @@ def _stop_on_signals(server: Server) -> None:
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Deepfake Lab</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="stylesheet" href="/static/page.css"></head>
-<body><main class="narrow"><h1>That did not work</h1><p>{message}</p><p><a href="/">Back</a></p>
+<link rel="stylesheet" href="{root}static/page.css"></head>
+<body><main class="narrow"><h1>That did not work</h1><p>{message}</p>
+<p><a href="{root}">Back</a></p>
 </main></body></html>
 """

@@ -82,7 +82,7 @@ def test_the_page_draws_bar_band_face_heat_map_and_spectrum(client, detector, fa
 
 def test_the_page_names_the_detector_its_data_and_its_card(client, detector, face):
     page = send(client, ("a.jpg", face), path="/")
-    assert detector.about in text_of(page).replace("&#39;", "'") and 'href="/card"' in page.text
+    assert detector.about in text_of(page).replace("&#39;", "'") and 'href="./card"' in page.text
 
 
 def test_several_photos_get_an_answer_each_in_their_order(client, face):
@@ -366,7 +366,8 @@ for _type in ("jpeg", "png", "webp", "avif", "gif", "tiff", "bmp"):
 def test_the_api_keeps_to_its_description(app, mode):
     schema = schemathesis.openapi.from_wsgi("/api/openapi.json", app)
     operations = [result.ok() for result in schema.get_all_operations()]
-    assert len(operations) == 3  # the document itself is left out
+    operations = [o for o in operations if o.path != "/api/openapi.json"]  # it has just been read
+    assert len(operations) == 3
     for operation in operations:
         if mode == "negative" and operation.method == "get":
             continue  # without parameters nothing can be wrong
@@ -406,7 +407,7 @@ def test_a_page_loads_nothing_from_elsewhere(client, face):
     page = send(client, ("a.jpg", face), path="/").text
     addresses = re.findall(r'(?:src|href|action)="([^"]*)"', page)
     assert len(addresses) > 10
-    assert [a for a in addresses if not a.startswith(("/", "#", "data:image/"))] == []
+    assert [a for a in addresses if not a.startswith(("./", "#", "data:image/"))] == []
     sheet, script = (client.get(f"/static/page.{kind}").text for kind in ("css", "js"))
     assert "http" not in sheet and "://" not in script and "@import" not in sheet
 

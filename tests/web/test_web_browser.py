@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.web import photo
+from tests.proxy import mount
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -34,7 +35,7 @@ def open_page(browser, served):
     """Return a function that opens the page in a fresh window with the given options."""
     contexts = []
 
-    def open_(path: str = "", block: str = "", **options):
+    def open_(path: str = "", block: str = "", root: str = "", **options):
         options = {"viewport": DESKTOP, "reduced_motion": "reduce"} | options
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
@@ -44,7 +45,7 @@ def open_page(browser, served):
         page.complaints = []
         page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.goto(served.url + path)
+        page.goto((root or served.url) + path)
         return page
 
     yield open_
@@ -73,6 +74,21 @@ def test_an_uploaded_photo_gets_its_verdict_without_a_reload(open_page, face):
     answer = upload(page, face)
     assert VERDICT.search(" ".join(answer.inner_text().split()))
     assert page.evaluate("() => window.stayed") and page.complaints == []
+
+
+@pytest.mark.parametrize("start", ["", "samples/1"])
+def test_the_script_works_behind_a_proxy_that_mounts_the_page_at_a_prefix(
+    open_page, served, face, start
+):
+    with mount(served.effective_port) as root:
+        page = open_page(start, root=root)
+        upload(page, face)
+        assert VERDICT.search(" ".join(page.locator(".answer").first.inner_text().split()))
+        page.locator(".gallery a").nth(1).click()
+        page.wait_for_selector(".truth")
+        page.get_by_role("link", name="Model card", exact=True).first.click()
+        page.wait_for_url(f"{root}card")
+        assert page.locator(".card h1").is_visible() and page.complaints == []
 
 
 def test_the_heat_map_appears_when_it_is_asked_for(open_page, face):

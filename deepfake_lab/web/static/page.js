@@ -101,7 +101,8 @@ async function judge(job) {
     if (job.file && job.file.size > maxBytes) {
       throw new Error(`This file has more than ${maxBytes / 1e6} MB: scale the photo down.`);
     }
-    shown = parsed(await ask(job));
+    const answer = await ask(job);
+    shown = parsed(answer.text, answer.address);
   } catch (error) {
     shown = failedCard(job.name, error.message);
   }
@@ -114,7 +115,7 @@ async function judge(job) {
 async function ask(job) {
   for (let tries = 1; ; tries += 1) {
     const answer = await send(job);
-    if (answer.status === 200) return answer.text;
+    if (answer.status === 200) return answer;
     if (answer.status === 503 && tries < TRIES) {
       note(job, "The server is busy; trying again …");
       await new Promise((resolve) => setTimeout(resolve, 1000 * (answer.retryAfter || 2)));
@@ -128,7 +129,7 @@ function send(job) {
   return new Promise((resolve, reject) => {
     note(job, "Sending …");
     const request = new XMLHttpRequest(); // unlike fetch, it tells how far an upload is
-    request.open(job.file ? "POST" : "GET", job.url || "/answer");
+    request.open(job.file ? "POST" : "GET", job.url || form.dataset.answer);
     request.upload.onprogress = (event) => {
       if (event.lengthComputable) job.bar.value = event.loaded / event.total;
     };
@@ -140,6 +141,7 @@ function send(job) {
     request.onload = () => resolve({
       status: request.status,
       text: request.responseText,
+      address: request.responseURL,
       retryAfter: Number(request.getResponseHeader("Retry-After")),
       message: messageOf(request.responseText),
     });
@@ -187,8 +189,12 @@ function failedCard(name, message) {
   return shell;
 }
 
-function parsed(html) {
-  return new DOMParser().parseFromString(html, "text/html").body;
+function parsed(html, address) {
+  const body = new DOMParser().parseFromString(html, "text/html").body;
+  for (const link of body.querySelectorAll("a[href]")) {
+    link.href = new URL(link.getAttribute("href"), address); // relative to the answer, not the page
+  }
+  return body;
 }
 
 function element(tag, className = "", text = "") {

@@ -1,0 +1,57 @@
+"""Addresses that hold wherever the page is mounted: at the root, or behind a proxy at a prefix.
+
+A proxy that takes its prefix off (``/user/me/proxy/5000/card`` arrives as ``/card``) may or may not
+tell of it. So addresses are relative to what was asked for. What a proxy tells in its headers is
+believed only from as many proxies as the user has named: any client can send such headers.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import Request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+#: A prefix as it may stand in a page: from a header, it could name another host.
+_PREFIX = re.compile(r"(/[\w.~%@:+-]+)+")
+
+
+def root(request: Request) -> str:
+    """Return the address of the page that stands at the root, with a slash at its end.
+
+    Relative to the address that was asked for, unless it is known where the page is mounted.
+    """
+    if _PREFIX.fullmatch(request.script_root):
+        return f"{request.script_root}/"
+    # As it was sent: in a decoded path there may be more slashes than a browser has seen.
+    return relative_root(str(request.environ.get("REQUEST_URI") or request.path))
+
+
+def relative_root(address: str) -> str:
+    """Return the way from an address, as it stands in a request, to the root."""
+    path = re.split("[?#]", re.sub("^[a-z]+://[^/]*", "", address), maxsplit=1)[0]
+    return "../" * (path.count("/") - 1) or "./"
+
+
+def behind_proxies(app: WsgiApp, number: int) -> WsgiApp:
+    """Believe what the last proxies before this server say of client, host, scheme and prefix.
+
+    Args:
+        app: a WSGI application.
+        number: of proxies; each adds its own value to ``X-Forwarded-For`` and its like, and those
+            before them may have been sent by anybody.
+
+    Returns:
+        The application, with ``X-Forwarded-Prefix`` taken off the path where the proxy left it on.
+    """
+
+    def without_prefix(environ: dict[str, Any], start_response: Callable[..., Any]):
+        prefix = environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/")
+        path = environ.get("PATH_INFO", "")
+        if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+            environ["PATH_INFO"] = path[len(prefix) :] or "/"
+        return app(environ, start_response)
+
+    return ProxyFix(without_prefix, x_for=number, x_proto=number, x_host=number, x_prefix=number)
