@@ -23,7 +23,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(INSTALLED)  ## run the five notebooks on the sample set and judge one photo
+run: $(INSTALLED)  ## run the six notebooks on the sample set and judge one photo
 	$(BIN)/deepfake-lab run
 
 test: $(INSTALLED)  ## unit tests, then every notebook against its stored outputs

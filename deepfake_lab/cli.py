@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("folder", metavar="DIR", help="a new folder")
     init.set_defaults(command=_init)
 
-    run = commands.add_parser("run", help="run the five notebooks in order, without a screen")
+    run = commands.add_parser("run", help="run the six notebooks in order, without a screen")
     run.add_argument("--params", type=Path, metavar="FILE", help="a YAML file, see params/")
     run.add_argument(
         "-p", dest="values", action="append", default=[], metavar="NAME=VALUE",

@@ -222,8 +222,8 @@ def _begins(cell: nbformat.NotebookNode) -> str:
     return cell.source[:60]
 
 
-def test_there_are_five_notebooks_in_order():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
+def test_there_are_six_notebooks_in_order():
+    assert [path.name[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05", "06"]
 
 
 def test_a_notebook_has_a_valid_format_and_the_kernel_that_everybody_has(notebook):

@@ -59,7 +59,8 @@ def plot_parameters(found: Comparison) -> Figure:
         for i, setting in enumerate(order):
             runs = found.runs[(found.runs["setting"] == setting) & found.runs[name].notna()]
             ax.plot(runs[name].map(place), runs["measured"], "o", color=f"C{i % 10}", ms=5)
-        ax.set(xticks=range(len(values)), xticklabels=values, xlabel=name, xlim=(-0.5, None))
+        ax.set(xticks=range(len(values)), xticklabels=values, xlabel=name)
+        ax.set_xlim(-0.5, len(values) - 0.5)
     axes[0, 0].set_ylabel(TITLES[found.metric])
     return figure
 

@@ -1,7 +1,7 @@
 """Folders of runs -> one table: parameters, metrics with intervals, time, and what made them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,26 @@ def parameters_of(runs: pd.DataFrame) -> list[str]:
 
 def failure_of(run: Path) -> str | None:
     """Return where and why a notebook of a run has stopped, or None where none has."""
-    for copy in sorted((run / "notebooks").glob("*.ipynb")):
-        for cell in json.loads(copy.read_text(encoding="utf-8"))["cells"]:
+    for name, notebook in _copies(run):
+        if notebook is None:
+            return f"{name} is being written, or was cut short"
+        for cell in notebook["cells"]:
             for output in cell.get("outputs", []):
                 if output["output_type"] == "error":
                     reason = " ".join(f"{output['ename']}: {output['evalue']}".split())
-                    return f"{copy.stem} stopped in cell [{cell['execution_count']}]: {reason}"
+                    return f"{name} stopped in cell [{cell['execution_count']}]: {reason}"
+        if not notebook["metadata"].get("papermill", {}).get("end_time"):
+            return f"{name} did not come to its end: it still runs, or its Python died"
     return None
+
+
+def _copies(run: Path) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """Yield name and content of a run's executed notebooks, None for one that is half a file."""
+    for copy in sorted((run / "notebooks").glob("*.ipynb")):
+        try:
+            yield copy.stem, json.loads(copy.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError):
+            yield copy.stem, None
 
 
 def _rows(place: Path) -> dict[Path, dict[str, Any]]:
@@ -162,10 +175,7 @@ def _given(run: Path) -> dict[str, Any]:
 
 def _seconds(run: Path) -> float | None:
     """Return how long the notebooks of a run took together, as papermill has noted."""
-    took = [
-        json.loads(copy.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-        for copy in sorted((run / "notebooks").glob("*.ipynb"))
-    ]
+    took = [copy["metadata"].get("papermill", {}) for _, copy in _copies(run) if copy]
     known = [notes["duration"] for notes in took if notes.get("duration")]
     return round(sum(known), 1) if known else None
 

@@ -4,7 +4,6 @@ A process of its own, because the ports of two kernels started by one may collid
 training that is killed for want of memory must not take the sweep with it.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -59,14 +58,8 @@ def is_whole(run: Path, only: list[str] | None) -> bool:
     """
     if not any(run.glob("models/[!.]*/metrics.json")) or failure_of(run):
         return False
-    for notebook in chosen_notebooks(only):
-        copy = run / "notebooks" / notebook.name
-        if not copy.is_file():
-            return False
-        notes = json.loads(copy.read_text(encoding="utf-8"))["metadata"].get("papermill", {})
-        if not notes.get("end_time") or notes.get("exception"):
-            return False
-    return True
+    copies = (run / "notebooks" / notebook.name for notebook in chosen_notebooks(only))
+    return all(copy.is_file() for copy in copies)
 
 
 #: Processes of this one that are at work, to be ended with it.

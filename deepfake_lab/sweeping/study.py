@@ -283,13 +283,12 @@ class _Study:
         for name, trial in self._latest().items():
             if trial.state == TrialState.WAITING:
                 continue
-            whole = is_whole(self.folder / name, self._only)
-            if trial.state == TrialState.RUNNING:
-                if not self._abandoned(name):
-                    continue
-                self._tell(trial.number, name, whole)
-            elif not anew:
+            running = trial.state == TrialState.RUNNING
+            if not (self._abandoned(name) if running else anew):
                 continue
+            whole = is_whole(self.folder / name, self._only)
+            if running:
+                self._tell(trial.number, name, whole)
             if not whole:
                 self._study.enqueue_trial(trial.params, user_attrs={"name": name})
 

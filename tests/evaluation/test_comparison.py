@@ -201,6 +201,18 @@ def test_wrong_questions_are_refused_in_one_line(planted, tmp_path, capsys):
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_run_whose_python_died_says_that_it_did_not_come_to_its_end(tmp_path):
+    (tmp_path / "run" / "notebooks").mkdir(parents=True)
+    (tmp_path / "run" / "parameters.yaml").write_text("seed: 1\n")
+    begun = {"cells": [], "metadata": {"papermill": {"end_time": None}}}
+    (tmp_path / "run" / "notebooks" / "03_x.ipynb").write_text(json.dumps(begun))
+    (status,) = runs_table([tmp_path])["status"]
+    assert status.startswith("03_x did not come to its end")
+    (tmp_path / "run" / "notebooks" / "03_x.ipynb").write_text('{"cells": [')
+    (status,) = runs_table([tmp_path])["status"]
+    assert status.startswith("03_x is being written")
+
+
 # --- files ---
 
 
