@@ -50,9 +50,10 @@ models: $(INSTALLED)  ## train the shipped detectors anew, from your data in DEE
 	$(BIN)/python tools/make_models.py measure efficientnet
 	$(BIN)/python tools/readme_results.py
 
-lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do
+lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do, and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 notebooks: $(INSTALLED)  ## run the notebooks with their defaults and store the outputs
 	DEEPFAKE_LAB_HOME=$(CURDIR)/build/notebooks $(BIN)/jupyter nbconvert --to notebook --execute --inplace \

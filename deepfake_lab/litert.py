@@ -4,8 +4,12 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 #: One small network cannot keep more cores than this busy with one picture.
 WIDE = 8
@@ -20,7 +24,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def make_interpreter(model: bytes, threads: int):
+def make_interpreter(model: bytes, threads: int) -> "Interpreter":
     """Return an ``ai_edge_litert`` interpreter of a ``.tflite`` file's content.
 
     Args:

@@ -9,6 +9,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from sklearn import metrics as sk
 
 from deepfake_lab import paths
@@ -87,12 +88,12 @@ def plot_counts(manifest: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax = ax or _axes(7, 3)
     counts = manifest.groupby(["split", "label", "source"]).size().unstack(["label", "source"])
     counts = counts.reindex([s for s in ("train", "valid", "test") if s in counts.index]).fillna(0)
-    counts = counts[sorted(counts.columns, reverse=True)]  # real before fake
     shades = {
         label: iter(sns.light_palette(color, 6, reverse=True)) for label, color in COLORS.items()
     }
     left = np.zeros(len(counts))
-    for label, source in counts.columns:
+    pairs = set(zip(manifest["label"], manifest["source"]))
+    for label, source in sorted(pairs, reverse=True):  # real before fake
         values = counts[label, source].to_numpy()
         name = label if source == label else f"{label}: {source}"
         shade = next(shades[label], COLORS[label])
@@ -131,7 +132,7 @@ def plot_history(history: pd.DataFrame, metric: str = "loss", ax: Axes | None = 
     ax = ax or _axes(5, 3)
     ax.plot(history["epoch"], history[metric], "o-", ms=3, label="training")
     ax.plot(history["epoch"], history[f"val_{metric}"], "o-", ms=3, label="validation")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     ax.set(xlabel="epoch", ylabel=metric)
     ax.legend(frameon=False)
     return ax
@@ -298,10 +299,10 @@ def plot_shortcuts(shortcuts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """
     rows = shortcuts[shortcuts["pair"] == "all"].sort_values("auc")
     ax = ax or _axes(6, 0.6 + 0.3 * len(rows))
-    for y, row in enumerate(rows.itertuples()):
-        color = COLORS["fake"] if row.shortcut else COLORS["real"]
-        ax.plot([row.low, row.high], [y, y], color=color, lw=2)
-        ax.plot(row.auc, y, "o", color=color, ms=5)
+    for y, row in enumerate(rows.to_dict("records")):
+        color = COLORS["fake"] if row["shortcut"] else COLORS["real"]
+        ax.plot([row["low"], row["high"]], [y, y], color=color, lw=2)
+        ax.plot(row["auc"], y, "o", color=color, ms=5)
     ax.axvline(0.5, ls=":", color="grey")
     ax.axvline(SHORTCUT, ls="--", color="grey")
     ax.set(

@@ -80,6 +80,7 @@ def reading(problems: pd.DataFrame) -> list[Finding]:
     """Return what the reader left out or could not match, one finding a kind."""
     found = []
     for kind, rows in problems.groupby("kind", sort=False):
+        kind = str(kind)
         severity, advice = _READING[kind]
         detail = rows["problem"].iloc[0]
         found.append(_finding(kind, severity, rows["file"], detail, advice, "files"))
@@ -92,7 +93,7 @@ def files(table: pd.DataFrame) -> list[Finding]:
     wrong = [end not in _ENDINGS.get(kind, {end}) for end, kind in zip(ending, table["format"])]
     short, long = table[["width", "height"]].min(axis=1), table[["width", "height"]].max(axis=1)
     absurd = (short < 48) | (long > 4 * short) | (table["width"] * table["height"] > 40_000_000)
-    checks = [
+    checks: list[tuple[str, str, pd.Series | np.ndarray, str, str]] = [
         ("truncated image", "medium", table["state"] == facts.TRUNCATED,
          "the file ends before the picture does", "copy or download it again"),
         ("JPEG without its end", "low", table["lacks_end"],
@@ -256,7 +257,7 @@ def given_away(measured: pd.DataFrame, table: pd.DataFrame) -> list[Finding]:
         ]
         strongest = float(overall["auc"].max()) if overall["shortcut"].any() else 0.0
         if len(hits):
-            top = hits.loc[hits["auc"].idxmax()]
+            (top,) = hits.nlargest(1, "auc").to_dict("records")
             strongest = max(strongest, float(top["auc"]) - 0.1)  # no pair is the whole of the data
             parts.append(
                 f"in {len(hits)} of {len(pairs)} pairs of sources, up to {top['auc']:.2f} "

@@ -138,14 +138,14 @@ def _signals(shortcuts: pd.DataFrame) -> str:
             f'stroke="var(--soft)" stroke-dasharray="{dash}"/>'
             f'<text x="{x(value):.0f}" y="{height - 6}" text-anchor="middle">{value:.2f}</text>'
         )
-    for i, row in enumerate(overall.itertuples()):
-        y, color = 18 + 30 * i, "var(--high)" if row.shortcut else "var(--bar)"
+    for i, row in enumerate(overall.to_dict("records")):
+        y, color = 18 + 30 * i, "var(--high)" if row["shortcut"] else "var(--bar)"
         parts.append(
-            f'<text x="0" y="{y + 4}">{escape(row.signal)}</text>'
-            f'<line x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" y2="{y}" '
+            f'<text x="0" y="{y + 4}">{escape(row["signal"])}</text>'
+            f'<line x1="{x(row["low"]):.1f}" x2="{x(row["high"]):.1f}" y1="{y}" y2="{y}" '
             f'stroke="{color}" stroke-width="3"/>'
-            f'<circle cx="{x(row.auc):.1f}" cy="{y}" r="5" fill="{color}"/>'
-            f'<text x="648" y="{y + 4}">{row.auc:.2f}</text>'
+            f'<circle cx="{x(row["auc"]):.1f}" cy="{y}" r="5" fill="{color}"/>'
+            f'<text x="648" y="{y + 4}">{row["auc"]:.2f}</text>'
         )
     parts.append("</svg>")
     intro = (

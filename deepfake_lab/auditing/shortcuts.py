@@ -163,7 +163,8 @@ def _auc_with_interval(
 def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
     """Return the rows of one pair, or of all photos, for the frame that :func:`measure` gives."""
     pair = "all" if real == "all" else f"{real} / {fake}"
-    rows, log_odds = [], []
+    rows: list[tuple] = []
+    log_odds: list[np.ndarray] = []
 
     def add(name: str, rows_used: np.ndarray, scores: np.ndarray) -> None:
         auc, low, high = _auc_with_interval(is_fake[rows_used], scores, group[rows_used], weights)
@@ -221,7 +222,7 @@ def _pairs(table: pd.DataFrame) -> list[tuple[str, str]]:
         return []
     enough = {label: count[count >= PAIR_AT_LEAST] for label, count in counts.items()}
     pairs = [
-        (min(real_count, fake_count), real, fake)
+        (min(real_count, fake_count), str(real), str(fake))
         for real, real_count in enough["real"].items()
         for fake, fake_count in enough["fake"].items()
     ]

@@ -101,7 +101,7 @@ def _read_once(
 def _table(dataset: Dataset, share: float) -> pd.DataFrame:
     manifest = dataset.manifest
     found = factstore.collect(dataset.folder, manifest["file"].tolist(), facts.PIXELS, share)
-    fresh = [name for name in facts.RECORD.names if name not in manifest and name != "thumb"]
+    fresh = [name for name in facts.RECORD.fields or () if name not in manifest and name != "thumb"]
     columns = {name: found[name] for name in fresh} | {"mode": np.char.decode(found["mode"])}
     table = pd.concat([manifest, pd.DataFrame(columns)], axis="columns")
     table["thumb"] = list(found["thumb"])
@@ -157,7 +157,7 @@ def _verdict(measured: pd.DataFrame, found: list[Finding]) -> str:
         if names:
             said += f"; between single sources, {names} {'does' if len(between) == 1 else 'do'} too"
     elif names:
-        top = hits.loc[hits["auc"].idxmax()]
+        (top,) = hits.nlargest(1, "auc").to_dict("records")
         said = (
             f"Over all photos no signal is a shortcut (the strongest: {score:.2f}, a coin 0.50), "
             f"but between single sources {names} {'gives' if len(between) == 1 else 'give'} the "

@@ -143,7 +143,8 @@ def _header(image: Image.Image, facts: np.ndarray) -> None:
     facts["width"], facts["height"] = image.size
     facts["format"], facts["mode"] = (image.format or "").encode(), image.mode.encode()
     facts["animated"] = getattr(image, "is_animated", False)
-    raw = str(image.tile[0][3]) if image.tile else ""
+    tile = getattr(image, "tile", ())  # only of what was opened from a file
+    raw = str(tile[0][3]) if tile else ""
     facts["deep"] = image.mode.startswith(("I", "F")) or ";16" in raw
     facts["transparent"] = image.has_transparency_data
     facts["exif"] = "exif" in image.info

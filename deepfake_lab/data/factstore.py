@@ -108,7 +108,7 @@ def code_version() -> str:
     """Return a name for the code that finds facts; it changes when one of its files does."""
     digest = hashlib.blake2b(digest_size=8)
     for module in (facts_of, faces, images):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(str(module.__file__)).read_bytes())
     digest.update(f"{PIL.__version__} {facts_of.RECORD.descr}".encode())
     return digest.hexdigest()
 

@@ -85,7 +85,8 @@ def scan(root: Path) -> Listing:
     listing = Listing(root)
     seen: set[tuple[int, int]] = set()
     # Links wait until every folder proper has been seen: a link must not rename its target.
-    folders, links = [""], []
+    folders: list[str] = [""]
+    links: list[str] = []
     while folders or links:
         prefix = folders.pop() if folders else links.pop(0)
         try:

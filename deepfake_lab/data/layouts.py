@@ -128,8 +128,9 @@ def read_hardfake(listing: Listing) -> Reading:
     reading = read_plain(listing)
     keys = reading.frame["file"].map(lambda file: PurePosixPath(file).stem)
     written = rows["label"].fillna("").str.strip().str.lower()
-    coding = {value: label_of(value) for value in written.unique()}
-    if None in coding.values():
+    known = {value: label_of(value) for value in written.unique()}
+    coding = {value: label for value, label in known.items() if label is not None}
+    if len(coding) < len(known):
         # Its numbers are documented nowhere: the folders tell what they mean, or nobody does.
         folders = dict(zip(keys, reading.frame["label"]))
         coding = coding_by_folders(table, written, stems.map(folders))

@@ -152,4 +152,4 @@ def coding_by_folders(table: Path, written: pd.Series, folder: pd.Series) -> dic
             f"{table}: what its labels ({values}) mean cannot be told from the folders. "
             "Write real and fake, or read the folders alone with layout='plain'."
         )
-    return meaning.to_dict()
+    return {str(value): str(label) for value, label in meaning.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, overload
 
 import numpy as np
 from PIL import Image
@@ -96,7 +96,7 @@ class Detector:
         config, model = read_run(folder, quantised)
         return cls(folder, config, model, config["quantised"] if quantised else None)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Callable[..., "Detector"], tuple[Path, str, bool]]:
         # A copy in another process reads the run folder itself: interpreters cannot travel.
         return type(self).load, (self.folder, "", self.quantised is not None)
 
@@ -158,6 +158,14 @@ class Detector:
         scaled = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
         return 1 / (1 + np.exp(-np.clip(scaled, -80, 80)))
 
+    @overload
+    def predict(
+        self, photo: bytes | BinaryIO | Image.Image | np.ndarray | Photo, name: str = ""
+    ) -> Prediction: ...
+
+    @overload
+    def predict(self, photo: str | Path, name: str = "") -> "Prediction | pd.DataFrame": ...
+
     def predict(self, photo: ImageSource | Photo, name: str = "") -> "Prediction | pd.DataFrame":
         """Answer about one photo, or about a folder of them.
 
@@ -211,11 +219,11 @@ class Detector:
         logits, faces, errors, told = [], [], [], []
         answers = self.stream(sources, change, cluster)
         for answer in progress(answers, f"{self.name}, photos", len(manifest)):
-            failed = isinstance(answer, UserError)
-            logits.append(np.nan if failed else answer.logit)
-            faces.append(not failed and answer.face_found)
-            errors.append(str(answer) if failed else "")
-            told.append({"caveats": "", "evidence": ""} if failed else answer.texts)
+            given = answer if isinstance(answer, Prediction) else None
+            logits.append(given.logit if given else np.nan)
+            faces.append(given.face_found if given else False)
+            errors.append("" if given else str(answer))
+            told.append(given.texts if given else {"caveats": "", "evidence": ""})
         frame = self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
         if manifest is not photos:  # who brings a frame measures, and reads no words
             texts = ["caveats", "evidence"]
@@ -274,8 +282,8 @@ class Detector:
         seen = [self._look(photo, name, change, preview) for photo, name in zip(photos, names)]
         good = [one for one in seen if not isinstance(one, UserError)]
         outputs = [self._run(one.framed.pixels, alone) for one in good]
-        logits = [output["logit"].item() for output in outputs]
-        scored = iter(zip(outputs, logits, self.probability(logits).tolist()))
+        logits = np.array([output["logit"].item() for output in outputs])
+        scored = iter(zip(outputs, logits.tolist(), self.probability(logits).tolist()))
         return [
             one if isinstance(one, UserError)
             else self._prediction(name or _name(photo), one, *next(scored))
@@ -410,7 +418,7 @@ def _not_judged(photo: str, reason: str) -> UserError:
     return UserError(f"{photo}: {reason}.")
 
 
-def _name(photo: ImageSource) -> str:
+def _name(photo: ImageSource | Photo) -> str:
     """Return what to call a photo: the file's name, where there is one."""
     name = photo if isinstance(photo, str | Path) else getattr(photo, "name", None)
     return Path(name).name if isinstance(name, str | Path) else "photo"
@@ -418,7 +426,7 @@ def _name(photo: ImageSource) -> str:
 
 def _listed(
     photos: "pd.DataFrame | str | Path | Iterable[ImageSource]",
-) -> "tuple[pd.DataFrame, list[ImageSource]]":
+) -> "tuple[pd.DataFrame, Sequence[ImageSource]]":
     """Return a row a photo, and the photos."""
     import pandas as pd
 
@@ -438,9 +446,10 @@ def _listed(
         # What cannot be listed gets a row as well: nothing is passed over in silence.
         files, names = [one.path for one in found], [one.name for one in found]
         return pd.DataFrame({"path": files, "file": names}), files
-    pixels = isinstance(photos, np.ndarray) and photos.dtype.kind in "uif"
     one_photo = isinstance(photos, bytes | Image.Image) or hasattr(photos, "read")
-    if one_photo or (pixels and photos.ndim != 4) or not isinstance(photos, Iterable):
+    if isinstance(photos, np.ndarray) and photos.dtype.kind in "uif":
+        one_photo = photos.ndim != 4
+    if one_photo or not isinstance(photos, Iterable):
         raise UserError("predict_many takes a folder, a frame or a list of photos; see predict.")
     sources = list(photos)
     files = [str(one) if isinstance(one, str | Path) else "" for one in sources]

@@ -102,10 +102,10 @@ def prediction_html(prediction: Judgement) -> str:
 
 def _heat(prediction: Judgement) -> Image.Image:
     pixels = prediction.framed.pixels
-    if prediction.activation_map is None and prediction.detector is None:
-        image = Image.fromarray(pixels)  # nobody is there to ask what the answer rests on
-    else:
-        image = draw_heat(pixels, heat_map(prediction.detector, prediction))
+    detector = prediction.detector
+    heat = prediction.activation_map if detector is None else heat_map(detector, prediction)
+    # Without either, nobody is there to ask what the answer rests on.
+    image = Image.fromarray(pixels) if heat is None else draw_heat(pixels, heat)
     return image.resize((SHOWN, SHOWN), Image.Resampling.BILINEAR)
 
 

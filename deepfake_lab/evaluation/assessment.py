@@ -4,7 +4,7 @@ One call, :func:`assess`, for notebook and command alike: it reads the data sets
 about one split of each, and makes the tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,7 +152,9 @@ def _without_paths(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.assign(error=reasons)
 
 
-def _caveats(detector: Detector, photos: Photos, predictions: pd.DataFrame, clean: pd.DataFrame):
+def _caveats(
+    detector: Detector, photos: Photos, predictions: pd.DataFrame, clean: pd.DataFrame
+) -> Iterator[str]:
     """Yield what must be known to read the numbers."""
     learned = detector.config["data"]
     for record in photos.data:

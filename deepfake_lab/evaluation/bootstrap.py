@@ -9,11 +9,14 @@ Source: B. Efron and R. Tibshirani, "An Introduction to the Bootstrap", 1993; fo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
 from deepfake_lab.evaluation.metrics import Scores, measure
+
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
 #: How often the photos are drawn again for an interval.
 RESAMPLES = 1000
@@ -119,8 +122,8 @@ def mean_of(measured: list[Measured]) -> Measured:
     )
 
 
-def wilson_interval(successes, trials):
-    """Return low and high of Wilson's 95% interval of a share; arrays in, arrays out.
+def wilson_interval(successes: Numbers, trials: Numbers) -> tuple[Numbers, Numbers]:
+    """Return low and high of Wilson's 95% interval of a share; numbers or arrays.
 
     Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
         JASA 1927.

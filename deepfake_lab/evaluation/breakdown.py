@@ -5,6 +5,8 @@ Every table has a row's numbers and their 95% intervals (``_low``, ``_high``), a
 data set, ``all``.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -101,7 +103,9 @@ def source_table(predictions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         for name, share in shares.items():
             row |= with_interval(name, *share.values())
         table.append(row | {"mean_p_fake": part["p_fake"].mean()})
-    order = pd.DataFrame(table).sort_values(["data", "label", "source"], ascending=[1, 0, 1])
+    order = pd.DataFrame(table).sort_values(
+        ["data", "label", "source"], ascending=[True, False, True]
+    )
     if not parts:
         return order.reset_index(drop=True)
     measured = _measured(rows, parts, "key", seed)
@@ -192,11 +196,18 @@ def _measured(rows: pd.DataFrame, parts: dict[str, dict], what: str, seed: int) 
     return pd.DataFrame(table)
 
 
-def _row(data: str, what: str, name, found: dict, part: np.ndarray, fake: np.ndarray) -> dict:
+def _row(
+    data: str,
+    what: str,
+    name: str | tuple[str, str],
+    found: dict,
+    part: np.ndarray,
+    fake: np.ndarray,
+) -> dict[str, Any]:  # fmt: skip
     measured = found[data, name]
     low, high = measured.interval()
     real = int((part & ~fake).sum())
-    row = {"data": data, what: name, "real": real, "fake": int((part & fake).sum())}
+    row: dict[str, Any] = {"data": data, what: name, "real": real, "fake": int((part & fake).sum())}
     for i, metric in enumerate(FAMILY_METRICS):
         cells = (measured.values[i], low[i], high[i])
         too_few = metric == "tpr_at_1_fpr" and real < ENOUGH_FOR_1_FPR

@@ -1,5 +1,6 @@
 """The model card that lies in every run folder, made of the files in that folder."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
     return "\n\n".join(parts) + "\n"
 
 
-def _data(config: dict, tables: dict[str, pd.DataFrame]):
+def _data(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     data = config["data"]
     yield "## Trained on"
     yield (
@@ -100,7 +101,7 @@ def _data(config: dict, tables: dict[str, pd.DataFrame]):
         )
 
 
-def _measured(metrics: dict, tables: dict[str, pd.DataFrame]):
+def _measured(metrics: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     test = metrics["test"]
     photos = f"{test['photos']['real']:,} real and {test['photos']['fake']:,} fake photos"
     yield "## Measured"
@@ -127,7 +128,7 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]):
             yield "\n".join(f"- {note}" for note in found["notes"])
 
 
-def _left_out(tables: dict[str, pd.DataFrame]):
+def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     if "leave_one_out" in tables:
         rows = tables["leave_one_out"]
         yield "## Fakes that it had never seen"
@@ -142,9 +143,10 @@ def _left_out(tables: dict[str, pd.DataFrame]):
             "generator was not measured."
         )
         yield _markdown([
-            {"left out": row.left_out, "what": row.kind,
-             "AUC": views.score(row.auc, row.low, row.high), "photos": f"{int(row.photos):,}"}
-            for row in rows.itertuples()
+            {"left out": row["left_out"], "what": row["kind"],
+             "AUC": views.score(row["auc"], row["low"], row["high"]),
+             "photos": f"{int(row['photos']):,}"}
+            for row in rows.to_dict("records")
         ])  # fmt: skip
         for kind, part in rows.groupby("kind", sort=False):
             yield f"Mean over {len(part)} left out ({kind}): AUC {part['auc'].mean():.3f}."
@@ -164,7 +166,7 @@ def _left_out(tables: dict[str, pd.DataFrame]):
         yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
 
 
-def _known_failures(tables: dict[str, pd.DataFrame]):
+def _known_failures(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     failures = known_failures({name: tables[name] for name in TABLES if name in tables})
     if failures:
         yield "## Known failures"
@@ -172,7 +174,7 @@ def _known_failures(tables: dict[str, pd.DataFrame]):
         yield "\n".join(f"- {line}" for line in failures)
 
 
-def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
+def _doubt(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     low, high = config["uncertain_band"]
     yield "## Calibration and doubt"
     if scale := config.get("sharpness"):
@@ -214,7 +216,7 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]):
             )
 
 
-def _recipe(config: dict, tables: dict[str, pd.DataFrame]):
+def _recipe(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     versions = ", ".join(f"{name} {number}" for name, number in config["versions"].items())
     seeds = config.get("seeds", [config["seed"]])
     lines = [f"- {key}: {value}" for key, value in config["recipe"].items()]
@@ -251,7 +253,7 @@ def _markdown(rows: list[dict]) -> str:
     return views.markdown(pd.DataFrame(rows))
 
 
-def _plain(cell) -> str:
+def _plain(cell: object) -> str:
     if isinstance(cell, float):
         return "-" if pd.isna(cell) else f"{cell:.3f}"
     return str(cell)

@@ -69,7 +69,7 @@ def _of_sources(sources: pd.DataFrame, split: str) -> Iterator[dict[str, Any]]:
     for row in sources.to_dict("records"):
         measured = []
         for column, (kind, title) in _OF_SOURCE.items():
-            value, low, high = (row.get(column + end) for end in ("", "_low", "_high"))
+            value, low, high = (row[column + end] for end in ("", "_low", "_high"))
             if pd.isna(value):
                 continue
             if column == "wrong":

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -65,7 +66,9 @@ def gather(
     roots = [paths.data_folder(folder) for folder in wanted]
     if not roots or len(set(roots)) < len(roots):
         raise UserError("Give one or more data sets, each of them once.")
-    manifests, records, notes = [], [], []
+    manifests: list[pd.DataFrame] = []
+    records: list[dict[str, Any]] = []
+    notes: list[str] = []
     for root in roots:
         data = _read(root, split, seed, layout)
         name = _free_name(data, {record["name"] for record in records})
@@ -87,10 +90,10 @@ def gather(
         if len(data.problems):
             told = (data.problems["file"] + ": " + data.problems["problem"]).tolist()
             notes.append(f"{name}: {len(told):,} files or rows do not fit; the first: {told[0]}.")
-        labels = rows["label"].value_counts()
+        counts = rows["label"].value_counts()
         records.append({
             "name": name, "layout": data.layout, "fingerprint": data.fingerprint(),
-            "real": int(labels.get("real", 0)), "fake": int(labels.get("fake", 0)),
+            "real": int(counts.get("real", 0)), "fake": int(counts.get("fake", 0)),
         })  # fmt: skip
         rows = with_origin(rows, name)
         manifests.append(rows.assign(**{

@@ -4,6 +4,8 @@ Nothing here shows or saves. Where a table has the column ``detector`` (see
 :func:`deepfake_lab.evaluation.assessment.compare`), each detector gets its color.
 """
 
+from collections.abc import Iterator
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -69,10 +71,10 @@ def plot_sources(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     several = rows["data"].nunique() > 1
     names = [
-        f"{row.source} ({row.photos:,})"
-        if row.source == row.data or not several
-        else f"{row.data}: {row.source} ({row.photos:,})"
-        for row in rows.itertuples()
+        f"{row['source']} ({row['photos']:,})"
+        if row["source"] == row["data"] or not several
+        else f"{row['data']}: {row['source']} ({row['photos']:,})"
+        for row in rows.to_dict("records")
     ]
     ax.set(yticks=range(len(rows)), yticklabels=names, xlim=(0, 1), xlabel="judged wrongly")
     ax.xaxis.set_major_formatter(PercentFormatter(1))
@@ -177,7 +179,7 @@ def plot_reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _by_detector(table: pd.DataFrame):
+def _by_detector(table: pd.DataFrame) -> Iterator[tuple[str | None, pd.DataFrame]]:
     """Yield name and rows of each detector; no name where there is only one."""
     if "detector" not in table:
         yield None, table

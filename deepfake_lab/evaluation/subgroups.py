@@ -103,7 +103,7 @@ def subgroup_table(predictions: pd.DataFrame) -> pd.DataFrame:
         wrong = part["verdict"].str.lower() != part["label"]
         stems = part["file"].str.split("/").str[-1].str.rsplit(".", n=1).str[0]
         told = pd.DataFrame([reader(stem) for stem in stems], index=part.index)
-        for attribute in told:
+        for attribute in told.columns:
             for subgroup, index in sorted(told.groupby(attribute).groups.items()):
                 row = {"data": data, "source": source, "label": label}
                 row |= {"attribute": attribute, "subgroup": subgroup, "photos": len(index)}

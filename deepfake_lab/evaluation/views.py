@@ -140,7 +140,7 @@ def share(value: float, low: float | None = None, high: float | None = None) -> 
     """Return ``12.3% [9.8, 15.2]``, or ``-`` where nothing was measured."""
     if pd.isna(value):
         return "-"
-    if low is None or pd.isna(low):
+    if low is None or high is None or pd.isna(low):
         return f"{value:.1%}"
     return f"{value:.1%} [{low * 100:.1f}, {high * 100:.1f}]"
 
@@ -168,7 +168,7 @@ def aligned(shown: pd.DataFrame) -> str:
 
 def markdown(shown: pd.DataFrame) -> str:
     """Return a view as a Markdown table."""
-    lines = [shown.columns, ["---"] * len(shown.columns), *shown.values.tolist()]
+    lines = [list(shown.columns), ["---"] * len(shown.columns), *shown.values.tolist()]
     return "\n".join(
         "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
     )
@@ -217,7 +217,9 @@ def _one_family(table: pd.DataFrame) -> pd.DataFrame:
     key = ["data", "kind", "level"]
     whole = table[table["family"] == "all"].set_index(key)
     means = table[table["family"] == "macro"].set_index(key)
-    ranked = [name for name in table if name.startswith(("roc_auc", "balanced_accuracy", "fall"))]
+    ranked = [
+        name for name in table.columns if name.startswith(("roc_auc", "balanced_accuracy", "fall"))
+    ]
     mixed = whole.copy()
     mixed.loc[means.index, ranked] = means[ranked]
     order = list(table["data"].unique())

@@ -12,12 +12,16 @@ Source: Bazarevsky et al., "BlazeFace: Sub-millisecond Neural Face Detection on 
 import threading
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from deepfake_lab.litert import make_interpreter
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 from deepfake_lab.photos.boxes import distinct
 
 #: What scores less is no face.
@@ -93,7 +97,7 @@ class _Finder:
         boxes, logits = sorted(outputs, key=lambda output: -output.shape[-1])
         return boxes, 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
 
-    def _interpreter(self):
+    def _interpreter(self) -> "Interpreter":
         if not hasattr(self._local, "interpreter"):
             self._local.interpreter = make_interpreter(self._model, threads=1)
         return self._local.interpreter

@@ -235,7 +235,7 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
         return np.asarray(smaller.resize(picture.size, Image.Resampling.BICUBIC))
     if kind == "noise":
         # Not one pattern for all photos: that could be learned, or leave one detector unharmed.
-        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(image)))
+        rng = np.random.default_rng(zlib.crc32(image.tobytes()))
         noisy = image + rng.normal(0, level, image.shape)
         return np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     if kind == "screenshot":

@@ -71,7 +71,7 @@ class Found:
 
 
 def find_photos(
-    arguments: Iterable[str | os.PathLike], beside: list[str] | None = None
+    named: Iterable[str | os.PathLike[str]], beside: list[str] | None = None
 ) -> Iterator[Found]:
     """Yield the photos of files and folders, folders with all folders below them, one by one.
 
@@ -80,11 +80,11 @@ def find_photos(
     A folder may change meanwhile: only one folder's names are held at a time.
 
     Args:
-        arguments: files and folders.
+        named: files and folders.
         beside: gets `name: reason` of each file that is passed over.
     """
     beside = [] if beside is None else beside
-    arguments = [os.path.expanduser(argument) for argument in arguments]
+    arguments = [os.path.expanduser(os.fspath(one)) for one in named]
     several = len(arguments) > 1
     remote = any(map(is_address, arguments))
     above = "" if remote else os.path.commonpath([os.path.dirname(_place(a)) for a in arguments])

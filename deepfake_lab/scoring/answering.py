@@ -94,20 +94,20 @@ def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Det
         answer: what came of it.
         detector: who was asked.
     """
-    failed = isinstance(answer, UserError)
+    given = answer if isinstance(answer, Prediction) else None
     return {
         "path": unicode_name(path),
         "bytes": seen[0],
         "modified": seen[1],
-        "verdict": None if failed else answer.verdict,
-        "confidence": None if failed else answer.confidence,
-        "p_fake": None if failed else answer.p_fake,
-        "uncertain": not failed and answer.uncertain,
-        "face_found": not failed and answer.face_found,
+        "verdict": given.verdict if given else None,
+        "confidence": given.confidence if given else None,
+        "p_fake": given.p_fake if given else None,
+        "uncertain": given.uncertain if given else False,
+        "face_found": given.face_found if given else False,
         "model": detector.name,
         "weights": detector.weights,
-        **({"caveats": "", "evidence": ""} if failed else answer.texts),
-        "error": unicode_name(str(answer)) if failed else "",
+        **(given.texts if given else {"caveats": "", "evidence": ""}),
+        "error": "" if given else unicode_name(str(answer)),
     }
 
 
@@ -159,11 +159,10 @@ class _Printer:
         if self._form == "csv":
             self._csv(row.values())
         elif self._form == "json":
-            told = isinstance(answer, Prediction)
-            lists = {
-                "caveats": list(answer.caveats) if told else [],
-                "evidence": [asdict(piece) for piece in answer.evidence] if told else [],
-            }
+            lists: dict[str, list] = {"caveats": [], "evidence": []}
+            if isinstance(answer, Prediction):
+                lists["caveats"] = list(answer.caveats)
+                lists["evidence"] = [asdict(piece) for piece in answer.evidence]
             print(self._between + json.dumps(row | lists), end="")
             self._between = ",\n"
         elif self._form == "text" and isinstance(answer, Prediction):  # errors come at the end
@@ -194,13 +193,15 @@ def _answer_all(
             return (one for one in photos if not (file and file.has(one.path)))
 
         printer = stack.enter_context(_Printer(form, lone))
+        answers: Iterable[tuple[Found, Stamp, Prediction | UserError]]
         if options.cluster:
             require("distributed")
             from deepfake_lab.cluster import announced
 
             client = stack.enter_context(announced(options.cluster))
-            answers = _answers_there(detector, left(), client)
-            stack.callback(answers.close)  # before the client is: it lets go of what is under way
+            there = _answers_there(detector, left(), client)
+            answers = there
+            stack.callback(there.close)  # before the client is: it lets go of what is under way
         else:
             answers = _answers(detector, left(), maps, lone)
         told = _Teller(tally) if options.cluster else None

@@ -68,7 +68,7 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     picture = _recolor(picture, 0.25, rng)
     if rng.random() < 0.05:
         picture = picture.convert("L").convert("RGB")
-    way = rng.choice((None, _journey, _send), p=(0.2, 0.55, 0.25))
+    way = (None, _journey, _send)[rng.choice(3, p=(0.2, 0.55, 0.25))]
     picture = way(picture, rng) if way else picture
     return _hide(picture, rng) if rng.random() < 0.4 else np.asarray(picture)
 

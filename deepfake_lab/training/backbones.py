@@ -45,13 +45,13 @@ _SHA256 = {
 
 
 def build_backbone(
-    name: str, image_size: int, weights: str | Path | None, seed: int
+    name: str, image_size: int | None, weights: str | Path | None, seed: int
 ) -> keras.Model:
     """Return the convolutional part of a model, with its preprocessing and its weights.
 
     Args:
         name: ``"efficientnet_lite0"``, or a key of ``APPLICATIONS``.
-        image_size: height and width of the photos in pixels.
+        image_size: height and width of the photos in pixels; None for any.
         weights: ``"imagenet"``, the path of a weights file, or None for a random start.
         seed: of the random start.
 
@@ -86,7 +86,7 @@ def build_backbone(
     return backbone
 
 
-def _application(name: str, image_size: int, weights: str | None) -> keras.Model:
+def _application(name: str, image_size: int | None, weights: str | None) -> keras.Model:
     """Return a backbone of ``keras.applications`` that takes RGB in [0, 255]."""
     build = getattr(keras.applications, APPLICATIONS[name])
     photo = keras.Input((image_size, image_size, 3))
@@ -99,7 +99,7 @@ def _application(name: str, image_size: int, weights: str | None) -> keras.Model
     return keras.Model(built.input, built.output, name="backbone")
 
 
-def lite0_backbone(image_size: int = 224) -> keras.Model:
+def lite0_backbone(image_size: int | None = 224) -> keras.Model:
     """Return EfficientNet-Lite0 without its classifier, not yet initialised from ImageNet.
 
     Lite0 is EfficientNet-B0 made for phones: ReLU6 in place of swish, no squeeze-and-excitation.
@@ -124,7 +124,10 @@ def lite0_backbone(image_size: int = 224) -> keras.Model:
     return keras.Model(photo, x, name="backbone")
 
 
-def _conv(x, name: str, filters: int | None, kernel: int = 1, stride: int = 1, relu: bool = True):
+def _conv(
+    x: keras.KerasTensor, name: str, filters: int | None, kernel: int = 1, stride: int = 1,
+    relu: bool = True,
+) -> keras.KerasTensor:  # fmt: skip
     """Convolution (depthwise where ``filters`` is None), batch norm and ReLU6."""
     settings = {"padding": "same", "use_bias": False, "name": f"{name}_conv"}
     if filters is None:
@@ -136,7 +139,9 @@ def _conv(x, name: str, filters: int | None, kernel: int = 1, stride: int = 1, r
     return layers.ReLU(max_value=6.0, name=f"{name}_relu")(x) if relu else x
 
 
-def _inverted_residual(x, name: str, kernel: int, stride: int, expansion: int, filters: int):
+def _inverted_residual(
+    x: keras.KerasTensor, name: str, kernel: int, stride: int, expansion: int, filters: int
+) -> keras.KerasTensor:
     """Widen, filter each channel by itself, narrow; add the input where the shapes agree."""
     shortcut, channels = x, x.shape[-1]
     if expansion > 1:

@@ -10,6 +10,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from deepfake_lab.photos import images
 from deepfake_lab.progress import progress
 from deepfake_lab.training.augment import augment as change, check_strength
 from deepfake_lab.training.forge import SELF, can_forge, forge
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 #: Frames of one split that take more memory than this many bytes are kept in a temporary file.
 IN_MEMORY = 2 * 1024**3
@@ -210,7 +214,7 @@ def training_batches(
     epochs: range = range(1),
     mix: Mix | None = None,
     pairs: bool = False,
-):
+) -> "tf.data.Dataset":
     """Return tf.data batches: (B, H, W, 3) float32 in [0, 255] and (B, 1) float32 0/1.
 
     Order, draws, forgeries and changes follow from the seed and the epoch's number alone: two runs
@@ -240,7 +244,7 @@ def training_batches(
 def _epoch(
     split: Split, batch_size: int, augment: str, seeds: tuple[int, int], mix: Mix | None,
     pairs: bool,
-):  # fmt: skip
+) -> "tf.data.Dataset":  # fmt: skip
     import tensorflow as tf
 
     rows, forged = _draws(split, seeds, mix)
@@ -249,7 +253,7 @@ def _epoch(
     labels = np.where(forged, 1, split.labels[rows]).astype(np.float32)[:, None]  # (n, 1)
     donors = _forgeable(split) if forged.any() else {}
 
-    def picture(position):
+    def picture(position: int) -> np.ndarray:
         number, strength = divmod(position, len(strengths))
         rng = np.random.default_rng((*seeds, number))  # so that both of a pair are forged alike
         frame = split.frames[rows[position]]
@@ -257,7 +261,7 @@ def _epoch(
             frame = _forgery(split, rows[position], donors, rng)
         return change(frame, split.image_size, strengths[strength], rng).astype(np.float32)
 
-    def prepare(position):
+    def prepare(position: "tf.Tensor") -> "tf.Tensor":
         image = tf.numpy_function(picture, [position], tf.float32, stateful=False)
         return tf.ensure_shape(image, (split.image_size, split.image_size, 3))
 
@@ -318,7 +322,7 @@ def _forgeable(split: Split) -> dict[str, np.ndarray]:
     good = can_forge(split.keypoints, split.frames.shape[1]) & (split.labels == 0)
     rows = pd.Series(np.flatnonzero(good))
     return {
-        source: part.to_numpy()
+        str(source): part.to_numpy()
         for source, part in rows.groupby(split.manifest["source"].to_numpy()[good])
     }
 
@@ -329,19 +333,19 @@ def _forgery(
     """Return a forged variant of a real photo; a foreign donor is of the same source."""
     donor = row
     if rng.random() >= SELF:
-        donor = rng.choice(forgeable[split.manifest["source"].iat[row]])
+        donor = rng.choice(forgeable[str(split.manifest["source"].iat[row])])
     frames, keypoints = split.frames, split.keypoints
     return forge(frames[row], keypoints[row], frames[donor], keypoints[donor], rng)
 
 
-def evaluation_batches(split: Split, batch_size: int):
+def evaluation_batches(split: Split, batch_size: int) -> "tf.data.Dataset":
     """Return tf.data batches of the center crops, in the order of the manifest."""
     import tensorflow as tf
 
-    def read(start):
+    def read(start: int) -> np.ndarray:
         return split.centered(start, start + batch_size)
 
-    def prepare(start):
+    def prepare(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
         pixels = tf.numpy_function(read, [start], tf.uint8, stateful=False)
         pixels = tf.ensure_shape(pixels, (None, split.image_size, split.image_size, 3))
         return tf.cast(pixels, tf.float32), labels[start : start + batch_size, None]

@@ -111,7 +111,7 @@ def fit_calibration(
     bias = float(bias - slope * center)
     p_fake = 1 / (1 + np.exp(-(logits * slope + bias)))
     promise, threshold = {}, 0.5
-    if max_false_alarms is not None:
+    if max_false_alarms is not None and sources is not None:
         threshold, shown = _threshold(p_fake, labels, sources, max_false_alarms)
         if shown:
             promise = {"false_alarms": {"at_most": max_false_alarms, "confidence": CONFIDENCE}}

@@ -51,7 +51,7 @@ class Keeper(keras.callbacks.Callback):
         self._best: list[np.ndarray] = []
         self._best_value = 0.0
         if self._file and self._file.is_file():
-            self._resume(model)
+            self._resume(model, self._file)
 
     @property
     def epochs_done(self) -> int:
@@ -64,22 +64,23 @@ class Keeper(keras.callbacks.Callback):
         frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
         return frame.drop(columns="learning_rate", errors="ignore")
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write the state of the epochs so far."""
         # Here, not at the end of the epoch before: a moving average has now given the weights back.
         if epoch:
             self._write()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Note what was measured, and the weights if they are the best so far."""
-        self._rows.append({key: float(value) for key, value in logs.items()})
-        value = float((logs | {"epoch": epoch})[self._keep])
+        measured = {key: float(value) for key, value in (logs or {}).items()}
+        self._rows.append(measured)
+        value = float((measured | {"epoch": epoch})[self._keep])
         # A value that is no number never wins; the first epoch always does.
         if not self._best or _BETTER[self._keep](value, self._best_value):
             self._best_value = value
             self._best = self.model.get_weights()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Give the best weights back."""
         self.restore_best(self.model)
         self._write()
@@ -93,19 +94,20 @@ class Keeper(keras.callbacks.Callback):
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         note = {"settings": self._settings, "history": self._rows, "best": self._best_value}
-        arrays = {f"state{i}": v for i, v in enumerate(map(np.asarray, _state(self.model)))}
+        arrays = {"note": np.array(json.dumps(note))}
+        arrays |= {f"state{i}": v for i, v in enumerate(map(np.asarray, _state(self.model)))}
         arrays |= {f"best{i}": weights for i, weights in enumerate(self._best)}
         part = self._file.with_suffix(".part")
         with part.open("wb") as stream:
-            np.savez(stream, note=np.array(json.dumps(note)), **arrays)
+            np.savez(stream, allow_pickle=False, **arrays)
         os.replace(part, self._file)
 
-    def _resume(self, model: keras.Model) -> None:
-        with np.load(self._file) as saved:
+    def _resume(self, model: keras.Model, file: Path) -> None:
+        with np.load(file) as saved:
             note = json.loads(str(saved["note"]))
             if note["settings"] != self._settings:
                 raise UserError(
-                    f"{self._file} holds a training with other settings: repeat those settings to "
+                    f"{file} holds a training with other settings: repeat those settings to "
                     "go on, or delete the file to begin anew."
                 )
             self._rows, self._best_value = note["history"], note["best"]

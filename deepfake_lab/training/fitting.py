@@ -168,7 +168,11 @@ def _check_settings(epochs: int, learning_rate: float, batch_size: int) -> None:
         )
 
 
-def _compile(model: keras.Model, learning_rate, average: float | None = None) -> None:
+def _compile(
+    model: keras.Model,
+    learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+    average: float | None = None,
+) -> None:
     ema = {} if average is None else {"use_ema": True, "ema_momentum": average}
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate, **ema),
@@ -203,7 +207,13 @@ def _ask_for_consistency(model: keras.Model, weight: float) -> None:
     """
     plain = type(model).compute_loss
 
-    def compute_loss(x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        x: keras.KerasTensor | None = None,
+        y: keras.KerasTensor | None = None,
+        y_pred: keras.KerasTensor | None = None,
+        sample_weight: keras.KerasTensor | None = None,
+        training: bool = True,
+    ) -> keras.KerasTensor:
         loss = plain(model, x, y, y_pred, sample_weight, training)
         if not training:
             return loss
@@ -215,14 +225,19 @@ def _ask_for_consistency(model: keras.Model, weight: float) -> None:
     model.compute_loss = compute_loss  # a saved model knows nothing of this
 
 
-def _entropy(p_fake):
+def _entropy(p_fake: keras.KerasTensor) -> keras.KerasTensor:
     """Return the entropy of a yes or no, in nats; same shape as given."""
     p_fake = keras.ops.clip(p_fake, 1e-6, 1 - 1e-6)
     p_real = 1 - p_fake
     return -(p_fake * keras.ops.log(p_fake) + p_real * keras.ops.log(p_real))
 
 
-def _batch_norm(layer: keras.layers.BatchNormalization, inputs, training=None, mask=None):
+def _batch_norm(
+    layer: keras.layers.BatchNormalization,
+    inputs: keras.KerasTensor,
+    training: bool | None = None,
+    mask: keras.KerasTensor | None = None,
+) -> keras.KerasTensor:
     if not (training and layer.trainable and len(inputs.shape) == 4):
         return type(layer).call(layer, inputs, training=training, mask=mask)
     import tensorflow as tf

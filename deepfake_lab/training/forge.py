@@ -120,10 +120,12 @@ def _alignment(
 
 def _laid_over(frame: np.ndarray, donor: np.ndarray, matrix: np.ndarray) -> Image.Image:
     """Return the donor moved onto the target; where it has no pixels, the target's."""
-    size = donor.shape[1::-1]
-    where = (size, Image.Transform.AFFINE, matrix.ravel())
-    there = Image.new("L", size, 255).transform(*where, Image.Resampling.NEAREST)
-    moved = Image.fromarray(donor).transform(*where, Image.Resampling.BICUBIC)
+    height, width, _ = donor.shape
+    size = (width, height)
+    affine, data = Image.Transform.AFFINE, matrix.ravel().tolist()
+    white = Image.new("L", size, 255)
+    there = white.transform(size, affine, data, Image.Resampling.NEAREST)
+    moved = Image.fromarray(donor).transform(size, affine, data, Image.Resampling.BICUBIC)
     return Image.composite(moved, Image.fromarray(frame), there)
 
 

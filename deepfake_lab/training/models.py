@@ -51,11 +51,11 @@ def build_model(
     """
     if name not in MODEL_NAMES:
         raise UserError(f"Unknown model '{name}'. Known models: {', '.join(MODEL_NAMES)}.")
-    if image_size is None and name == "cnn":
-        raise UserError("The model 'cnn' needs an image_size: its dense layer is made for one.")
     if image_size is not None and image_size < 32:
         raise UserError(f"image_size is {image_size}; these models need 32 pixels or more.")
     if name == "cnn":
+        if image_size is None:
+            raise UserError("The model 'cnn' needs an image_size: its dense layer is made for one.")
         model = _cnn(image_size, dropout, seed)
         if weights not in (None, "imagenet"):
             backbones.load_weights(model, weights, "the model 'cnn'")

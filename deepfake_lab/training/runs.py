@@ -166,8 +166,8 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
         measure_sharpness(picture) for pictures in (valid.centered(), worn) for picture in pictures
     ])  # fmt: skip
     # Apart, so that the fewer false alarms among worn photos do not stand in for the others'.
-    sources = valid.manifest["source"]
-    sources = np.concatenate([sources, sources + ", worn"])
+    named = valid.manifest["source"]
+    sources = np.concatenate([named, named + ", worn"])
     scale = fit_sharpness(logits, sharpness, labels, sources, max_false_alarms)
     logits = scaled(logits, sharpness, scale)
     found = fit_calibration(logits, labels, sources, max_false_alarms)

@@ -99,7 +99,7 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
     left, top, right, bottom = prediction.framed.box
     return Illustrated(
         prediction,
-        photo=pictures.photo_uri(prediction.preview),
+        photo=pictures.photo_uri(pixels if prediction.preview is None else prediction.preview),
         width=pixels.shape[1],
         height=pixels.shape[0],
         judged=(left, top, right - left),

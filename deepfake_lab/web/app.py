@@ -16,6 +16,7 @@ from flask import (
     request,
     send_file as send,
 )
+from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detection.detector import Detector
@@ -102,7 +103,7 @@ def create_app(
     )
     if local:
         app.before_request(_refuse_other_names)
-    app.json.sort_keys = False
+    app.json = _JSON(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["deepfake_lab"] = Counter(detector, desk or Desk())
     app.register_blueprint(pages)
@@ -174,7 +175,7 @@ def card() -> str:
     import mistune  # few people ask: the server starts without it
 
     markdown = mistune.create_markdown(escape=True, plugins=["table"])
-    content = markdown(_counter().facts.card())
+    content = str(markdown(_counter().facts.card()))
     # On a phone a table is wider than the page: it scrolls by itself, by keyboard, too.
     frame = '<div class="wide" role="group" aria-label="Table" tabindex="0"><table>'
     content = content.replace("<table>", frame).replace("</table>", "</table></div>")
@@ -211,6 +212,12 @@ def health() -> Response:
     return jsonify(status="ok", model=_counter().facts.name)
 
 
+class _JSON(DefaultJSONProvider):
+    """Names in answers come in the order in which they were written."""
+
+    sort_keys = False
+
+
 def _share(probability: float) -> str:
     """Return a probability in percent; no finite test supports 0.00% or 100.00%."""
     if not 0.0001 <= probability <= 0.9999:
@@ -231,7 +238,7 @@ def _counter() -> Counter:
     return current_app.extensions["deepfake_lab"]
 
 
-def _page(**content) -> str:
+def _page(**content: object) -> str:
     return render_template("index.html", gallery=_counter().gallery, **content)
 
 
@@ -260,7 +267,9 @@ def _judge_all(judge: Callable[[Upload], Answer]) -> list[tuple[str, Answer | Pr
     if len(problems) == len(results):
         if len(results) == 1:
             raise problems[0]
-        reasons = " ".join(f"{name}: {problem.message}" for name, problem in results)
+        reasons = " ".join(
+            f"{name}: {problem.message}" for (name, _), problem in zip(results, problems)
+        )
         raise Problem(problems[0].code, f"None of these photos can be judged. {reasons}")
     return results
 
@@ -275,7 +284,7 @@ def _tell(problem: Problem) -> tuple[Response | str, int]:
     return render_template("error.html", problem=problem), problem.status
 
 
-def _tell_http(error: HTTPException) -> tuple[Response | str, int]:
+def _tell_http(error: HTTPException) -> Response:
     """Answer what Flask or Werkzeug refused."""
     problem = Problem(code_of_status(error.code or 500))
     response = current_app.make_response(_tell(problem))

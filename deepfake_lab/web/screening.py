@@ -40,7 +40,7 @@ _DIRECTORIES = {0x8769, 0x8825, 0xA005}
 class _Counter:
     """Counts parts up to the limit."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._left = MAX_PARTS
 
     def add(self, parts: int = 1) -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from html import escape
+from typing import Any
 
 from flask import Flask
 from waitress import wasyncore
@@ -167,7 +168,7 @@ class Channel(HTTPChannel):
     error_task_class = Refusal
     refused = False
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any):
         self.waiting_since = time.monotonic()
         self._lingering = False
         super().__init__(*arguments, **options)
@@ -232,7 +233,7 @@ class Server(TcpWSGIServer):
 
     channel_class = Channel
 
-    def __init__(self, *arguments, **options):
+    def __init__(self, *arguments: Any, **options: Any):
         self._stopping = threading.Event()
         super().__init__(*arguments, **options)
         host = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
