@@ -130,12 +130,12 @@ def _sort_in(listing: Listing, name: str, entry: os.DirEntry) -> None:
     elif ending in _ARCHIVES:
         listing.archives.append(name)
     else:
-        reason = passed_over(entry.path)
-        if reason is None:
+        why = passed_over(entry.path)
+        if why is None:
             listing.images.append(name)
-        elif reason:
-            kind = "format not read here" if NOT_READ in reason else "not an image by its ending"
-            listing.problems.append(Problem(name, f"{reason}: left out", kind))
+        elif why:
+            kind = "format not read here" if NOT_READ in why else "not an image by its ending"
+            listing.problems.append(Problem(name, f"{why}: left out", kind))
 
 
 def word_in(folder: str, words: dict[str, str]) -> str | None:

@@ -348,7 +348,7 @@ def _find_otherwise(
     line = next(iter(found))
     return [
         f"{len(found):,} of {len(frame):,} paths in {table} are spelled otherwise than the files "
-        f"and were matched where one file alone fits; the first: {written[line]} = {found[line]}"
+        f"and were matched where one file alone fits; the first: {written.at[line]} = {found[line]}"
     ]
 
 

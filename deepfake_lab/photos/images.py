@@ -310,7 +310,8 @@ def lacks_its_end(data: bytes) -> bool:
                 seen.append(np.asarray(image))
         except Exception:  # what a decoder raises at a damaged file is anybody's guess
             return False
-    return np.array_equal(*seen)
+    clean, noisy = seen
+    return np.array_equal(clean, noisy)
 
 
 #: The marker at the end of a JPEG.
