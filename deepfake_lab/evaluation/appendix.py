@@ -4,7 +4,6 @@ import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,10 +13,6 @@ from deepfake_lab.evaluation import bootstrap, subgroups, views
 from deepfake_lab.evaluation.failures import known_failures
 from deepfake_lab.evaluation.predictions import answered, evaluate
 from deepfake_lab.evaluation.results import Results
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: How many decimals a CSV file keeps.
 _PRECISION = "%.6g"
@@ -134,10 +129,11 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     folder.mkdir(exist_ok=True)
     drawn = {}
     if len(tables["families"]):
-        drawn["families"] = _figure(draw.plot_families(tables["families"]))
-        drawn["reliability"] = _figure(draw.plot_reliability(tables["reliability"]))
-    drawn["sources"] = _figure(draw.plot_sources(tables["sources"]))
-    drawn["coverage"] = _figure(draw.plot_coverage(tables["coverage"]))
+        drawn["families"] = draw.plot_families(tables["families"]).figure.get_figure(root=True)
+        reliability = draw.plot_reliability(tables["reliability"])
+        drawn["reliability"] = reliability.figure.get_figure(root=True)
+    drawn["sources"] = draw.plot_sources(tables["sources"]).figure.get_figure(root=True)
+    drawn["coverage"] = draw.plot_coverage(tables["coverage"]).figure.get_figure(root=True)
     damaged = tables.get("degradations", pd.DataFrame())
     for data in damaged["data"].unique() if len(damaged) else ():
         rows = damaged[damaged["data"] == data]
@@ -160,10 +156,6 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
         figure.savefig(files[-1], dpi=110, bbox_inches="tight")
         plt.close(figure)
     return files
-
-
-def _figure(ax: "Axes") -> "Figure":
-    return ax.figure.get_figure(root=True)
 
 
 def report(found: Results, figures: list[str]) -> str:

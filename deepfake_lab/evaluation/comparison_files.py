@@ -151,19 +151,20 @@ def _views(found: Comparison) -> dict[str, pd.DataFrame]:
     """Return the tables as people read them, three digits a number."""
     metric, title = found.metric, TITLES[found.metric]
     runs = found.runs
-    shown = {"run": runs["name"]} | {name: runs[name] for name in varied(runs)}
+    shown: dict[str, pd.Series | list[str]] = {"run": runs["name"]}
+    shown |= {name: runs[name] for name in varied(runs)}
     known = f"{metric}_low" in runs  # a run keeps fewer metrics than can be compared
     score = _cells(runs, metric, f"{metric}_") if known else runs["measured"].map(views.score)
     shown |= {"seed": runs["seed"], f"{title} [95%]": score}
     shown |= {"seconds": runs["seconds"], "data": runs["data"], "commit": runs["commit"].str[:8]}
     settings = found.settings
-    means = {
+    means: dict[str, pd.Series | list[str]] = {
         "setting": settings["setting"], "runs": settings["runs"],
         f"mean {title} [95%]": _cells(settings, metric), "spread of seeds": settings["spread"],
     }  # fmt: skip
     pairs = found.differences
     verdicts = pairs["more_than_luck"].map({True: "more than luck", False: "may be luck"})
-    said = {
+    said: dict[str, pd.Series | list[str]] = {
         "better": pairs["first"], "than": pairs["second"],
         "by [95%]": _cells(pairs, "difference"), "p, corrected": pairs["p_corrected"],
         "verdict": verdicts,
@@ -195,10 +196,10 @@ def _save_figures(found: Comparison, folder: Path) -> list[Path]:
 
     folder.mkdir(exist_ok=True)
     drawn = {
-        "settings": draw.plot_settings(found).figure,
-        "differences": draw.plot_differences(found).figure,
+        "settings": draw.plot_settings(found).figure.get_figure(root=True),
+        "differences": draw.plot_differences(found).figure.get_figure(root=True),
         "parameters": draw.plot_parameters(found),
-        "learning_curves": draw.plot_learning_curves(found).figure,
+        "learning_curves": draw.plot_learning_curves(found).figure.get_figure(root=True),
     }
     files = []
     for name, figure in drawn.items():

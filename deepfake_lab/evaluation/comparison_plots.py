@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from deepfake_lab.evaluation.comparison import ALPHA, Comparison, varied
 from deepfake_lab.evaluation.metrics import TITLES
@@ -80,7 +81,7 @@ def plot_learning_curves(
                     np.arange(1, len(history) + 1), history[column], color=f"C{i % 10}", lw=1.2,
                     label=None if j else setting,
                 )  # fmt: skip
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     ax.set(xlabel="epoch", ylabel=column)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax

@@ -65,7 +65,9 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
 def parameters_of(runs: pd.DataFrame) -> list[str]:
     """Return the columns of a table of runs that are parameters."""
     metrics = {f"{name}{ending}" for name in METRICS for ending in ("", "_low", "_high")}
-    return [name for name in runs if name not in {*COLUMNS, *metrics, "setting", "measured"}]
+    return [
+        name for name in runs.columns if name not in {*COLUMNS, *metrics, "setting", "measured"}
+    ]
 
 
 def failure_of(run: Path) -> str | None:
@@ -98,7 +100,7 @@ def _rows(place: Path) -> dict[Path, dict[str, Any]]:
         run = place.parent.parent if place.parent.name == "models" else None
         known = run if run and (run / "parameters.yaml").is_file() else None
         return {place.resolve(): _detector_row(place.resolve(), known)}
-    rows = {}
+    rows: dict[Path, dict[str, Any]] = {}
     # Hidden folders are being written, or hold what was put aside.
     for depth in ("", "[!.]*/", "[!.]*/[!.]*/"):
         runs = {file.parent for file in place.glob(f"{depth}parameters.yaml")}
@@ -220,5 +222,5 @@ def save_table(table: pd.DataFrame, file: Path) -> Path:
 
 def _one_type(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table with text in columns that mix types, which Parquet does not take."""
-    mixed = [name for name in table if table[name].dropna().map(type).nunique() > 1]
+    mixed = [name for name in table.columns if table[name].dropna().map(type).nunique() > 1]
     return table.assign(**{name: table[name].map(str, na_action="ignore") for name in mixed})

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import yaml
 from filelock import FileLock
@@ -84,7 +85,7 @@ def begin() -> None:
     _ending.clear()
 
 
-def _wait(command: list[str], printed) -> int:
+def _wait(command: list[str], printed: TextIO) -> int:
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
     )

@@ -251,8 +251,11 @@ class _Study:
             known = {label(value): value for value in choices}
             values[name] = known[trial.suggest_categorical(name, list(known))]
         for name, (low, high) in self._space.ranges.items():
-            suggest = trial.suggest_int if isinstance(low, int) else trial.suggest_float
-            values[name] = suggest(name, low, high, log=is_wide(low, high))
+            wide = is_wide(low, high)
+            if isinstance(low, int) and isinstance(high, int):
+                values[name] = trial.suggest_int(name, low, high, log=wide)
+            else:
+                values[name] = trial.suggest_float(name, low, high, log=wide)
         return values
 
     def _latest(self) -> dict[str, FrozenTrial]:
