@@ -141,9 +141,14 @@ def about(client: Client) -> str:
     count = "1 worker" if len(threads) == 1 else f"{len(threads):,} workers"
     link = client.dashboard_link
     return (
-        f"{client.scheduler.address}: {count}, {sum(threads.values()):,} threads"
+        f"{_address(client)}: {count}, {sum(threads.values()):,} threads"
         f"{f'; dashboard {link}' if link else ''}"
     )
+
+
+def _address(client: Client) -> str:
+    scheduler = client.scheduler  # None once the client is closed
+    return scheduler.address if scheduler else "that was closed"
 
 
 def check_workers(client: Client) -> dict[str, int]:
@@ -152,7 +157,7 @@ def check_workers(client: Client) -> dict[str, int]:
     Raises:
         UserError: no workers, or some of another version.
     """
-    address = client.scheduler.address
+    address = _address(client)
     try:
         client.wait_for_workers(1, timeout=PATIENCE)
     except TimeoutError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab.photos import images
+from deepfake_lab.photos.faces import Face
 from deepfake_lab.photos.images import FramedFace
 from deepfake_lab.photos.squares import FILTER, Square, cut, pixels_of, resize, square_around
 
@@ -42,6 +43,7 @@ def frame_centers(image: np.ndarray, image_size: int, framing: str, most: int) -
     """
     faces = images.find_faces(image)
     height, width = image.shape[:2]
+    squares: list[tuple[Face | None, Square]]
     if framing == "face" and faces:
         squares = [(face, square_around(face, width, height)) for face in faces[:most]]
     else:

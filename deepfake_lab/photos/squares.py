@@ -85,17 +85,18 @@ def square_around(face: Face | None, width: int, height: int) -> Square:
     if face is None:
         return _inside(width / 2, height / 2, side, width, height)
     side = max(MIN_SIDE, min(side, round(FACE_MARGIN * max(face.width, face.height))))
-    lifted = (face.center[0], face.center[1] - FACE_LIFT * face.height)
+    x, y = face.center[0], face.center[1] - FACE_LIFT * face.height
     turn = face.turn
-    x, y = turned_points(lifted, face.center, turn).tolist() if turn else lifted
+    if turn:
+        x, y = turned_points(np.array([x, y]), face.center, turn).tolist()
     if turn % 90 == 0:
         return _inside(x, y, side, width, height, turn)
     angle = np.radians(turn)
     wide = float(abs(np.cos(angle)) + abs(np.sin(angle)))  # how wide it lies, in sides
     room = min(width, height) / wide
-    side = max(min(side, room), SHRUNK * side)
-    x, y = _moved(x, side * wide / 2, width), _moved(y, side * wide / 2, height)
-    return Square(x - side / 2, y - side / 2, side, turn)
+    fitting = max(min(side, room), SHRUNK * side)
+    x, y = _moved(x, fitting * wide / 2, width), _moved(y, fitting * wide / 2, height)
+    return Square(x - fitting / 2, y - fitting / 2, fitting, turn)
 
 
 def _moved(middle: float, reach: float, length: int) -> float:

@@ -6,13 +6,14 @@ believed only from as many proxies as the user has named: any client can send su
 """
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flask import Request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-WsgiApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 #: A prefix as it may stand in a page: from a header, it could name another host.
 _PREFIX = re.compile(r"(/[\w.~%@:+-]+)+")
@@ -35,7 +36,7 @@ def relative_root(address: str) -> str:
     return "../" * (path.count("/") - 1) or "./"
 
 
-def behind_proxies(app: WsgiApp, number: int) -> WsgiApp:
+def behind_proxies(app: "WSGIApplication", number: int) -> "WSGIApplication":
     """Believe what the last proxies before this server say of client, host, scheme and prefix.
 
     Args:
@@ -47,7 +48,9 @@ def behind_proxies(app: WsgiApp, number: int) -> WsgiApp:
         The application, with ``X-Forwarded-Prefix`` taken off the path where the proxy left it on.
     """
 
-    def without_prefix(environ: dict[str, Any], start_response: Callable[..., Any]):
+    def without_prefix(
+        environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
         prefix = environ["SCRIPT_NAME"] = environ.get("SCRIPT_NAME", "").rstrip("/")
         path = environ.get("PATH_INFO", "")
         if prefix and (path == prefix or path.startswith(f"{prefix}/")):

@@ -2,9 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import (
     Blueprint,
@@ -28,6 +28,9 @@ from deepfake_lab.web.desk import Desk
 from deepfake_lab.web.gallery import Sample, read_gallery
 from deepfake_lab.web.problems import Problem, code_of_status
 from deepfake_lab.web.uploads import Upload, check_photo, read_uploads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 #: Sent with every answer. Nothing is loaded from elsewhere, no script stands in a page, and no
 #: other site may frame the page or read its answers.
@@ -96,14 +99,13 @@ def create_app(
     Returns:
         The application. ``app.extensions["deepfake_lab"]`` is its :class:`Counter`.
     """
-    app = Flask(__name__)
+    app = _App(proxies)
     app.config.update(
         MAX_CONTENT_LENGTH=limits.MAX_BODY_BYTES,
         SEND_FILE_MAX_AGE_DEFAULT=0,
     )
     if local:
         app.before_request(_refuse_other_names)
-    app.json = _JSON(app)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.extensions["deepfake_lab"] = Counter(detector, desk or Desk())
     app.register_blueprint(pages)
@@ -112,8 +114,6 @@ def create_app(
     app.register_error_handler(HTTPException, _tell_http)
     app.register_error_handler(Exception, _tell_unexpected)
     app.after_request(_harden)
-    if proxies:
-        app.wsgi_app = addresses.behind_proxies(app.wsgi_app, proxies)  # type: ignore[method-assign]
     app.context_processor(
         lambda: {
             "limits": limits,
@@ -216,6 +216,22 @@ class _JSON(DefaultJSONProvider):
     """Names in answers come in the order in which they were written."""
 
     sort_keys = False
+
+
+class _App(Flask):
+    """Flask's application, behind as many proxies as are to be believed."""
+
+    json_provider_class = _JSON
+
+    def __init__(self, proxies: int):
+        super().__init__(__name__)
+        app = super().wsgi_app
+        self._outermost = addresses.behind_proxies(app, proxies) if proxies else app
+
+    def wsgi_app(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        return self._outermost(environ, start_response)
 
 
 def _share(probability: float) -> str:
