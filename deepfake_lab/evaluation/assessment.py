@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import paths
+from deepfake_lab.data import seen
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
@@ -104,7 +105,11 @@ def assess(
             .assign(kind=kind, level=level)
             for kind, level, rows in answers
         ])  # fmt: skip
-    notes = photos.notes + tuple(_caveats(detector, photos, predictions, clean))
+    notes = (
+        photos.notes
+        + tuple(_learned_from(detector, photos))
+        + tuple(_caveats(detector, photos, predictions, clean))
+    )
     return Assessment(detector, photos, predictions, tables, notes, degraded)
 
 
@@ -150,6 +155,24 @@ def _without_paths(predictions: pd.DataFrame) -> pd.DataFrame:
         for error, path in zip(predictions["error"].astype(str), predictions["path"])
     ]
     return predictions.assign(error=reasons)
+
+
+def _learned_from(detector: Detector, photos: Photos) -> Iterator[str]:
+    """Yield how many of the photos the detector has learned from, whatever they are called."""
+    known = seen.known_again(Path(detector.folder), photos.manifest["path"].tolist())
+    if known is None:
+        yield (
+            "Which photos it has learned from was not recorded: some of these may be among them."
+        )
+        return
+    same, near = known
+    if same.any() or near.any():
+        first = photos.manifest["file"].to_numpy()[same | near][0]
+        yield (
+            f"WARNING: the detector has learned from {int((same | near).sum()):,} of these "
+            f"{len(same):,} photos ({int(same.sum()):,} the same file, {int(near.sum()):,} nearly "
+            f"the same picture): the numbers are too good. The first: {first}"
+        )
 
 
 def _caveats(

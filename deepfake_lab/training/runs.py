@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import environment, paths
+from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import checksums
@@ -114,6 +115,8 @@ def save_run(
         predictions.drop(columns="path").to_csv(
             work / "predictions.csv", index=False, float_format="%.6g"
         )
+        learned = [path for split in ("train", "valid") for path in splits[split].manifest["path"]]
+        seen.write(work, learned)
         _write_json(work / "metrics.json", metrics)
         _write_json(work / paths.DETECTOR_FILE, config)
         write_card(work / "README.md", config, metrics)

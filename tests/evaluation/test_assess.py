@@ -30,6 +30,7 @@ class _Bright:
     """Calls bright photos fake."""
 
     name = "bright"
+    folder = Path("nowhere")
 
     def __init__(self):
         self.config = {

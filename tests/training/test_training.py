@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from deepfake_lab import paths
+from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset, read_dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import PARTS
@@ -339,7 +340,7 @@ def save(data, splits):
 
 
 def test_a_run_folder_is_whole(run_folder):
-    assert {path.name for path in run_folder.iterdir()} == set(PARTS)
+    assert {path.name for path in run_folder.iterdir()} == {*PARTS, seen.FILE}
     assert [path.name for path in run_folder.parent.iterdir()] == [run_folder.name]
 
 
@@ -481,3 +482,21 @@ def test_tensorflow_is_imported_only_inside_the_functions_that_need_it(module):
                      [alias.name for alias in node.names])
     ]  # fmt: skip
     assert names and not [name for name in names if name.split(".")[0] == "tensorflow"]
+
+
+@pytest.mark.parametrize("lacks", [["fake"], ["real"], ["real", "fake"]])
+def test_a_test_split_that_lacks_a_label_is_saved_and_said(data, splits, tmp_path, lacks):
+    rows = data.manifest[(data.manifest["split"] == "test") & ~data.manifest["label"].isin(lacks)]
+    parts = {split: splits[split] for split in ("train", "valid")}
+    if len(rows):
+        parts |= load_splits(rows[:4], image_size=SIZE)
+    model = build_model("cnn", image_size=SIZE)
+    history = pd.DataFrame({"epoch": [1], "loss": [0.7]})
+    detector = save_run(
+        "half", model, data, parts, history,
+        framing="face", recipe={"epochs": 1}, seed=0, out_dir=tmp_path,
+    )  # fmt: skip
+    test = json.loads((detector.folder / "metrics.json").read_text())["test"]
+    assert test["metrics"] == {}
+    assert "nothing was measured" in test["note"]
+    assert test["note"] in (detector.folder / "README.md").read_text()

@@ -1,0 +1,73 @@
+"""Which photos a detector has learned from, kept in its run folder, to be known again.
+
+Names say nothing: a folder may be renamed, photos saved anew. Kept are the hash of each file's
+content, the perceptual hash and the grey thumbnail of 16 x 16 pixels, by which
+:mod:`deepfake_lab.data.duplicates` finds photos that show the same.
+"""
+
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deepfake_lab.data import duplicates, facts, factstore
+from deepfake_lab.errors import UserError
+
+#: The file in a run folder; folders that an older version wrote have none.
+FILE = "training_photos.npz"
+
+
+def write(folder: Path, photos: Sequence[str]) -> None:
+    """Keep what photos can be known by.
+
+    Args:
+        folder: the run folder.
+        photos: paths of the training and validation photos.
+    """
+    found = _facts(photos)
+    np.savez_compressed(folder / FILE, **{name: found[name] for name in _KEPT})
+
+
+def known_again(folder: Path, photos: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return which photos a detector has learned from; None where that was not recorded.
+
+    Args:
+        folder: the run folder.
+        photos: (N) paths of the photos to be looked up.
+
+    Returns:
+        Two arrays, (N,) bool: the same file, and another file that shows the same.
+
+    Raises:
+        UserError: the record is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file) as kept:
+            fingerprint, hashes, thumbs = (kept[name] for name in _KEPT)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{file} is damaged: train this detector again.") from error
+    found = _facts(photos)
+    same = np.isin(found["fingerprint"], fingerprint) & (found["bytes"] > 0)
+    pairs = duplicates.near_pairs(
+        np.concatenate([hashes, found["hash"]]), np.concatenate([thumbs, found["thumb"]])
+    )
+    across = (pairs[:, 0] < len(hashes)) & (pairs[:, 1] >= len(hashes))
+    near = np.zeros(len(found), bool)
+    near[pairs[across, 1] - len(hashes)] = True
+    return same, near & ~same
+
+
+_KEPT = ("fingerprint", "hash", "thumb")
+
+
+def _facts(photos: Sequence[str]) -> np.ndarray:
+    """Return the facts of photos anywhere on this machine, (N,)."""
+    places = [os.path.abspath(photo) for photo in photos]
+    root = os.path.commonpath([os.path.dirname(place) for place in places]) if places else "."
+    names = [os.path.relpath(place, root) for place in places]
+    return factstore.collect(Path(root), names, facts.PIXELS)
