@@ -82,9 +82,9 @@ def data_folder(name: str | Path) -> Path:
     named = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
     candidates = list(dict.fromkeys(named))
     for candidate in candidates:
-        if candidate.is_dir():
+        if os.path.isdir(candidate):  # unlike pathlib, it takes a name that is too long
             return candidate.resolve()
-        if candidate.exists():
+        if os.path.exists(candidate):
             raise UserError(f"{candidate} is a file; data_dir must be a folder of images.")
     places = ", ".join(str(candidate) for candidate in candidates)
     raise UserError(f"Data folder '{name}' not found. Looked for: {places}.")
@@ -98,15 +98,16 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
     Raises:
         UserError: no such run folder; the message lists the names that exist.
     """
+    name = str(name)
     as_path = _expanded(name)
-    if detector_file(as_path).is_file():
+    if os.path.isfile(detector_file(as_path)):
         return as_path.resolve()
     roots = _model_roots(out_dir)
     for root in roots:
-        if detector_file(root / name).is_file():
+        if os.path.isfile(detector_file(root / name)):
             return root / name
     for folder in (as_path, *(root / name for root in roots)):
-        if str(name).strip() and folder.is_dir():
+        if name.strip() and os.path.isdir(folder):
             raise UserError(f"{folder} is not a whole run folder: {DETECTOR_FILE} missing.")
     known = sorted({folder.name for root in roots for folder in _run_folders(root)})
     listed = ", ".join(known) if known else "none yet: run notebook 02 or 03, or `make run`"
@@ -116,7 +117,7 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
 
 def has_model(name: str, out_dir: str | Path = "") -> bool:
     """Return whether :func:`model_folder` would find a run folder of that name."""
-    return any(detector_file(root / name).is_file() for root in _model_roots(out_dir))
+    return any(os.path.isfile(detector_file(root / name)) for root in _model_roots(out_dir))
 
 
 def detector_file(folder: Path) -> Path:
@@ -125,7 +126,7 @@ def detector_file(folder: Path) -> Path:
     That is ``detector.json``, or the ``config.json`` of a run folder that an older version wrote.
     """
     file, older = folder / DETECTOR_FILE, folder / OLDER_DETECTOR_FILE
-    return older if older.is_file() and not file.is_file() else file
+    return older if os.path.isfile(older) and not os.path.isfile(file) else file
 
 
 def new_model_folder(name: str, out_dir: str | Path = "", ship: bool = False) -> Path:

@@ -29,6 +29,7 @@ from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
 from deepfake_lab.photos.listing import find_photos, tell_passed_over
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
+from deepfake_lab.printing import unicode_name
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
@@ -445,7 +446,7 @@ def _listed(
             warnings.warn(tell_passed_over(beside), stacklevel=3)
         # What cannot be listed gets a row as well: nothing is passed over in silence.
         files, names = [one.path for one in found], [one.name for one in found]
-        return pd.DataFrame({"path": files, "file": names}), files
+        return _rows(files, names), files
     one_photo = isinstance(photos, bytes | Image.Image) or hasattr(photos, "read")
     if isinstance(photos, np.ndarray) and photos.dtype.kind in "uif":
         one_photo = photos.ndim != 4
@@ -456,4 +457,12 @@ def _listed(
     names = [
         Path(file).name if file else f"photo {number}" for number, file in enumerate(files, start=1)
     ]
-    return pd.DataFrame({"path": files, "file": names}, dtype=str), sources
+    return _rows(files, names), sources
+
+
+def _rows(files: list[str], names: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    # The text columns of pandas hold Unicode only; a name on disk need not be that.
+    texts = {"path": map(unicode_name, files), "file": map(unicode_name, names)}
+    return pd.DataFrame({column: list(values) for column, values in texts.items()}, dtype=str)

@@ -19,6 +19,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
 from deepfake_lab.evaluation.labelled import Photos, available, gather
 from deepfake_lab.evaluation.results import Results
+from deepfake_lab.printing import printable
 
 if TYPE_CHECKING:  # an extra
     from distributed import Client
@@ -151,7 +152,7 @@ def check_out(folder: str | Path) -> Path:
 def _without_paths(predictions: pd.DataFrame) -> pd.DataFrame:
     """Say why a photo could not be read without saying where it lies: results are passed on."""
     reasons = [
-        error.removeprefix(f"{path}: ")
+        error.removeprefix(f"{printable(path)}: ")
         for error, path in zip(predictions["error"].astype(str), predictions["path"])
     ]
     return predictions.assign(error=reasons)

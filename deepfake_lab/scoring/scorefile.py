@@ -98,9 +98,9 @@ class ScoreFile:
     def __init__(self, file: Path, model: str, weights: str):
         self.file = file
         self._model, self._weights = model, weights
-        self._part = file.with_name(f"{file.name}.part")
         if file.suffix.lower() not in (".csv", ".parquet"):
             raise UserError(f"--out {file}: the name must end in .csv or .parquet.")
+        self._part = file.with_name(f"{file.name}.part")
         if file.is_dir():
             raise UserError(f"--out {file}: this is a folder; name a file.")
         if file.suffix.lower() == ".parquet":

@@ -355,6 +355,8 @@ def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path, photo):
     ("name", "content", "reason"),
     [
         ("r.txt", None, "must end in .csv or .parquet"),
+        ("", None, "must end in .csv or .parquet"),
+        (".csv", None, "must end in .csv or .parquet"),
         ("nowhere/r.csv", None, "make it first"),
         ("r.csv", b"name,phone\nx,1\n", "is no file of answers"),
         ("r.csv", b"", "is no file of answers"),
