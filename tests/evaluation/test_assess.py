@@ -40,7 +40,7 @@ class _Bright:
             "data": {"name": "sample", "fingerprint": "none"},
         }  # fmt: skip
 
-    def predict_many(self, manifest: pd.DataFrame, change=None) -> pd.DataFrame:
+    def predict_many(self, manifest: pd.DataFrame, change=None, cluster=None) -> pd.DataFrame:
         pixels = [np.asarray(Image.open(path).convert("RGB")) for path in manifest["path"]]
         p_fake = np.array([(change(p) if change else p).mean() / 255 for p in pixels])
         return manifest.assign(
@@ -190,8 +190,8 @@ def test_degrading_asks_again_after_every_damage(monkeypatch):
 
 def test_photos_that_cannot_be_read_are_counted_and_named():
     class Half(_Bright):
-        def predict_many(self, manifest, change=None):
-            answers = super().predict_many(manifest, change)
+        def predict_many(self, manifest, change=None, cluster=None):
+            answers = super().predict_many(manifest, change, cluster)
             answers.loc[:2, "p_fake"] = np.nan
             answers.loc[:2, "error"] = answers["path"] + ": damaged"
             return answers

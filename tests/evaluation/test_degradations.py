@@ -123,7 +123,7 @@ def test_degraded_answers_ask_about_the_damaged_photo():
 
         name = "mean"
 
-        def predict_many(self, manifest, change):
+        def predict_many(self, manifest, change, cluster=None):
             return manifest.assign(p_fake=[change(images.read_image(p)).mean() for p in
                                            manifest["path"]])  # fmt: skip
 

@@ -220,7 +220,7 @@ class _SharpnessDetector:
 
     name = "sharpness"
 
-    def predict_many(self, manifest, change):
+    def predict_many(self, manifest, change, cluster=None):
         photos = np.stack([change(images.read_image(path)) for path in manifest["path"]])
         grey = photos.astype(float).mean(axis=-1)
         detail = np.abs(np.diff(grey, axis=2)).mean(axis=(1, 2))
