@@ -13,6 +13,7 @@ import pytest
 
 from deepfake_lab import paths
 from deepfake_lab.data import seen
+from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset, read_dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import PARTS
@@ -415,7 +416,7 @@ def test_a_new_run_replaces_the_older_one_of_its_name(save, tmp_path, run_folder
     monkeypatch.setattr(runs, "to_tflite", lambda model: tflite)
     detector = save("mine", tmp_path)
     assert detector.name == "mine" and detector.folder == older
-    assert {path.name for path in older.iterdir()} == set(PARTS)
+    assert {path.name for path in older.iterdir()} == {*PARTS, seen.FILE}
     assert [path.name for path in older.parent.iterdir()] == ["mine"]
 
 
