@@ -13,7 +13,6 @@ import pytest
 
 from deepfake_lab import paths
 from deepfake_lab.data import seen
-from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset, read_dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import PARTS
