@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", default="", metavar="DIR",
         help="the sweep's folder (default runs/sweep-<checksum>); the same command goes on there",
     )  # fmt: skip
+    _add_cluster(sweep, "run them, on workers that share this disk")
     sweep.set_defaults(command=_sweep)
 
     runs = commands.add_parser("runs", help="list all runs")
@@ -314,10 +315,10 @@ def _add_layout(command: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def _add_cluster(command: argparse.ArgumentParser) -> None:
+def _add_cluster(command: argparse.ArgumentParser, what: str = "read the photos") -> None:
     command.add_argument(
         "--cluster", default="", metavar="WHERE",
-        help="let a Dask cluster read the photos: local, a scheduler's address or scheduler file",
+        help=f"let a Dask cluster {what}: local, a scheduler's address or scheduler file",
     )  # fmt: skip
 
 
@@ -370,10 +371,11 @@ def _sweep(options: argparse.Namespace) -> int:
 
     shared = applicable(_read_parameters(options.params), options.only)
     space = read_space(shared, dict(map(parse_values, options.values)), options.only)
-    found = run_sweep(
-        space, options.only, options.out, jobs=options.jobs, search=options.search,
-        metric=options.metric,
-    )  # fmt: skip
+    with _cluster(options.cluster) as client:
+        found = run_sweep(
+            space, options.only, options.out, jobs=options.jobs, search=options.search,
+            metric=options.metric, client=client,
+        )  # fmt: skip
     total = len(found.whole) + len(found.failed) + len(found.elsewhere)
     print(f"\n{len(found.whole)} of {total} runs are whole, in {found.folder}")
     for name, reason in found.failed.items():

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -115,7 +115,7 @@ def run_sweep(
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                report(study.give_back(running.pop(future), future.result()))
+                report(study.give_back(running.pop(future), _reason(future)))
     except BaseException:
         for future in running:
             future.cancel()
@@ -124,6 +124,12 @@ def run_sweep(
     finally:
         executor.shutdown()
     return study.summary()
+
+
+def _reason(future: Future) -> str | None:
+    """Return why a combination failed, or None; a worker that was lost with it is a reason, too."""
+    error = future.exception()
+    return f"{type(error).__name__}: {error}" if error else future.result()
 
 
 def allowed_jobs() -> int:
@@ -138,7 +144,7 @@ def _executor(
 ) -> tuple[Executor, int]:
     """Return what runs combinations, and how many at a time."""
     if client is not None:
-        workers = max(1, len(client.scheduler_info()["workers"]))
+        workers = max(1, len(client.nthreads()))
         return client.get_executor(pure=False), min(jobs or workers, workers)
     allowed = allowed_jobs()
     if jobs > allowed:

@@ -225,6 +225,20 @@ def test_a_sweep_runs_on_the_workers_of_a_cluster(instant):
     assert len(found.whole) == 3 and list(found.failed) == ["001-seed=1"]
 
 
+def test_a_worker_that_is_lost_costs_its_combination_alone(instant, monkeypatch):
+    whole = study.execute
+
+    def execute(sweep: str, name: str, only: list[str] | None) -> str | None:
+        if name == "000-seed=0":
+            raise ConnectionError("the worker is gone")
+        return whole(sweep, name, only)
+
+    monkeypatch.setattr(study, "execute", execute)
+    found = run_sweep(_space(seed=[0, 2]), report=_quiet)
+    assert found.failed == {"000-seed=0": "ConnectionError: the worker is gone"}
+    assert found.whole == ["001-seed=2"]
+
+
 # --- values ---
 
 
