@@ -193,6 +193,20 @@ def command_line(rng: random.Random, parts: dict[str, list[str]], command: str) 
         for _ in range(rng.randint(0, 2)):
             words += ["-p", rng.choice(settings)]
         words += ["-p", "no_such_parameter=1"]  # no notebook is to be executed
+    elif command == "sweep":
+        words = ["-p", f"seed={number('0,1')},{word('2')}", "-p", "no_such_parameter=1,2"]
+        words += maybe(0.5, "--jobs", number("1")) + maybe(0.3, "--search", number("2"))
+        words += maybe(0.3, "--params", pick(("good.yaml",), parts["yaml"]))
+    elif command == "runs":
+        words = [pick(("few", "data"), parts["out"]) for _ in range(rng.randint(0, 2))]
+        words += maybe(0.5, "--out", pick(("r.csv", "r.html"), parts["out"]))
+    elif command == "compare":
+        words = [word("cnn", "efficientnet") for _ in range(rng.randint(1, 3))]
+        words += maybe(0.3, "--metric", word("roc_auc", "accuracy"))
+        words += maybe(0.3, "--seed", number("1"))
+        words += maybe(0.4, "--out", pick(("new",), parts["out"]))
+    elif command == "init":
+        words = [pick(("new", "new/deep"), parts["out"])]
     elif command == "export":
         words = [word("cnn"), "--quantise", word("int8", "float16"), "--data", data(), *layout]
     elif command == "serve":
@@ -207,8 +221,8 @@ def command_line(rng: random.Random, parts: dict[str, list[str]], command: str) 
     return [command, *words] if command != "other" else words
 
 
-COMMANDS = ("predict", "audit", "prepare", "evaluate", "run", "export", "serve", "download",
-            "other")  # fmt: skip
+COMMANDS = ("predict", "audit", "prepare", "evaluate", "run", "sweep", "runs", "compare", "init",
+            "export", "serve", "download", "other")  # fmt: skip
 
 
 def command_lines(

@@ -42,8 +42,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         _drop_output()
-        where = error.filename if error.filename is not None else "the output or a file"
-        _complain(f"{where}: cannot be read or written ({error.strerror or error}).")
+        reason = error.strerror or error
+        if error.filename is None:
+            _complain(f"the output cannot be written ({reason}).")
+        else:
+            _complain(f"{error.filename}: cannot be read or written ({reason}).")
         return 2
     except KeyboardInterrupt:
         _complain("interrupted.")
@@ -426,9 +429,12 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # else it talks of graphics cards
+    from deepfake_lab.litert import quiet_stderr
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if options.format:
-        from deepfake_lab.training.exports import export_detector
+        with quiet_stderr():  # TensorFlow talks of graphics cards
+            from deepfake_lab.training.exports import export_detector
 
         done = export_detector(options.name, *options.format)
         print(
@@ -438,7 +444,8 @@ def _export(options: argparse.Namespace) -> int:
         return 0
     if not options.data:
         raise UserError("--quantise measures what it costs: give --data DATA.")
-    from deepfake_lab.training.quantize import export_quantised
+    with quiet_stderr():
+        from deepfake_lab.training.quantize import export_quantised
 
     made = export_quantised(options.name, options.quantise, options.data, options.layout)
     print(made.about)

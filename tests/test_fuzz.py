@@ -17,7 +17,9 @@ from deepfake_lab.errors import UserError
 FILE = min((paths.project() / "data" / "sample" / "real").glob("*.jpg"))
 
 #: Those that answer in a moment; `python benchmarks/fuzz.py` runs the others as well.
-QUICK = tuple(command for command in COMMANDS if command not in ("prepare", "evaluate", "export"))
+QUICK = tuple(
+    command for command in COMMANDS if command not in ("prepare", "evaluate", "compare", "export")
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import addresses
@@ -87,7 +88,11 @@ def find_photos(
     arguments = [os.path.expanduser(os.fspath(one)) for one in named]
     several = len(arguments) > 1
     remote = any(map(is_address, arguments))
-    above = "" if remote else os.path.commonpath([os.path.dirname(_place(a)) for a in arguments])
+    above = (
+        ""
+        if remote
+        else os.path.commonpath([os.path.dirname(os.path.abspath(a)) for a in arguments])
+    )
     seen: set[str] = set()
     for argument in arguments:
         if is_address(argument):
@@ -100,16 +105,33 @@ def find_photos(
             yield from photos
             return
         for found in photos:
-            place = _place(found.path)
+            place = place_of(found.path)
             if place not in seen:
                 seen.add(place)
-                name = os.path.relpath(place, above) if above else place.replace("://", "/")
+                # As it was found, not where links lead: that may lie outside of `above`.
+                name = os.path.relpath(found.path, above) if above else _named(found.path)
                 name = name.replace(os.sep, "/").lstrip("/")
                 yield Found(found.path, name, found.error)
 
 
-def _place(name: str) -> str:
-    return name if is_address(name) else os.path.abspath(name)
+def _named(path: str) -> str:
+    return path.replace("://", "/") if is_address(path) else os.path.abspath(path)
+
+
+def place_of(name: str) -> str:
+    """Return where a photo lies: the real path of its folder, and its own name; or its address.
+
+    The same however the folder is named: ``./in``, ``in``, a link to it.
+    """
+    if is_address(name):
+        return name
+    folder, own_name = os.path.split(name)
+    return os.path.join(_real(os.path.abspath(folder)), own_name)
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _walk_address(root: str) -> Iterator[Found]:

@@ -15,13 +15,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from deepfake_lab.errors import UserError
-from deepfake_lab.photos.addresses import is_address
+from deepfake_lab.photos.listing import place_of
 from deepfake_lab.printing import unicode_name
 
 #: Columns of the file, with their types: the photo (``path`` as :func:`place` has it, ``bytes`` and
@@ -43,15 +42,11 @@ Stamp = tuple[int, str] | tuple[None, None]
 
 
 def place(photo: str | os.PathLike) -> str:
-    r"""Return where a photo lies: the real path of its folder, and its own name.
+    r"""Return where a photo lies, as :func:`deepfake_lab.photos.listing.place_of` has it.
 
-    The same however the folder is named (``./in``, ``in``, a link to it). A name that is not UTF-8
-    comes back with its bytes as ``\xe9``: tables must be UTF-8.
+    A name that is not UTF-8 comes back with its bytes as ``\xe9``: tables must be UTF-8.
     """
-    if is_address(photo):
-        return unicode_name(photo)
-    folder, name = os.path.split(os.path.expanduser(photo))
-    return unicode_name(os.path.join(_real(os.path.abspath(folder)), name))
+    return unicode_name(place_of(os.path.expanduser(photo)))
 
 
 def stamp(photo: str | os.PathLike) -> Stamp:
@@ -70,11 +65,6 @@ def stamp(photo: str | os.PathLike) -> Stamp:
     except (OSError, OverflowError, ValueError):  # a year that no calendar here reaches
         day = str(seconds)
     return found.st_size, f"{day}.{nanoseconds:09d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _real(folder: str) -> str:
-    return os.path.realpath(folder)
 
 
 class ScoreFile:

@@ -140,6 +140,11 @@ def test_a_photo_named_twice_comes_once(tree):
     assert len(_names(tree, tree / "b.jpg", tree / "sub")) == 4
 
 
+def test_a_folder_named_by_a_link_too_gives_its_photos_once(tree, tmp_path):
+    (tmp_path / "link").symlink_to("tree")
+    assert len(_names(tree, tmp_path / "link", f"{tree}/./sub/", tree / "sub" / "c.jpeg")) == 4
+
+
 def test_photos_of_several_folders_have_different_names(tree):
     (tree / "sub" / "b.jpg").write_bytes(b"")
     assert _names(tree / "b.jpg", tree / "sub" / "b.jpg") == ["b.jpg", "sub/b.jpg"]
