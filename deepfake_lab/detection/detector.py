@@ -112,9 +112,9 @@ class Detector:
         """Return what this detector learned from, to go beside its answers."""
         data = self.config["data"]
         learned = (
-            f"The detector '{self.name}' learned from {data['train']:,} photos of the data set "
-            f"'{data['name']}'; on other cameras and other generators it is less reliable than "
-            "its test says."
+            f"The detector '{self.name}' learned from {data['train']:,} photos of "
+            f"{data_words(data['name'])}; on other cameras and other generators it is less "
+            "reliable than its test says."
         )
         if self.quantised is None:
             return learned
@@ -417,6 +417,19 @@ def _named(photo: ImageSource | Photo) -> str:
 
 def _not_judged(photo: str, reason: str) -> UserError:
     return UserError(f"{photo}: {reason}.")
+
+
+#: What data sets that others know, too, are called in words.
+_DATA_WORDS = {
+    "140k": "Kaggle's “140k real and fake faces”",
+    "sample": "the project's own sample set",
+}
+
+
+def data_words(name: str) -> str:
+    """Return the name of a data set as words; of one that was joined of several, each of them."""
+    words = [_DATA_WORDS.get(part, f"the data set '{part}'") for part in name.split("+")]
+    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
 
 
 def _name(photo: ImageSource | Photo) -> str:

@@ -13,7 +13,7 @@ from deepfake_lab.detection.explain import PALE, heat_map, resize_map
 from deepfake_lab.detection.judgement import Judgement
 
 #: The strongest place is covered by this share.
-COVER = 0.65
+COVER = 0.8
 
 #: Height of both pictures in pixels.
 SHOWN = 280
@@ -25,7 +25,7 @@ LEGEND = "Heat map: blue places argued for REAL, orange ones for FAKE. It shows 
 
 
 def draw_heat(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
-    """Return the judged square with its heat map over it.
+    """Return the judged square in grey, on which colors show, with its heat map over it.
 
     Args:
         pixels: (S, S, 3) uint8.
@@ -35,7 +35,8 @@ def draw_heat(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
     values = resize_map(evidence, pixels.shape[0])[..., None]  # (S, S, 1) float32
     strength = np.clip(np.abs(values) / max(PALE, float(np.abs(evidence).max())), 0, 1) * COVER
     colors = np.where(values > 0, FAKE_COLOR, REAL_COLOR)  # (S, S, 3)
-    mixed = pixels * (1 - strength) + colors * strength
+    grey = pixels @ np.full(3, 1 / 3)  # (S, S)
+    mixed = grey[..., None] * (1 - strength) + colors * strength
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
@@ -89,11 +90,11 @@ def prediction_html(prediction: Judgement) -> str:
             (_heat(prediction), "the judged square with its heat map"),
         )
     )
-    unsure = " (uncertain)" if prediction.uncertain else ""
+    headline = f"{escape(prediction.headline)}<br>" if prediction.headline else ""
     return (
         f'<div><p style="margin:0 0 4px"><strong>{name}</strong></p>{pictures}'
-        f'<p style="margin:4px 0;font-size:130%;color:{color}"><strong>'
-        f"{escape(str(prediction))}</strong>{unsure}</p>"
+        f'<p style="margin:4px 0;font-size:130%"><strong>{headline}'
+        f'<span style="color:{color}">{escape(str(prediction))}</span></strong></p>'
         f'<p style="margin:4px 0">P(fake) = {prediction.p_fake:.4f}, detector '
         f"'{escape(prediction.model)}'. {LEGEND}</p>"
         f'<ul style="margin:4px 0">{listed}</ul><p style="margin:4px 0">{about}</p></div>'

@@ -84,6 +84,16 @@ class Judgement:
         return self.framed.face is not None
 
     @property
+    def headline(self) -> str:
+        """Return what goes before the verdict where nobody should rely on it; else nothing."""
+        if not self.face_found:
+            return "No face found"
+        if not self.uncertain:
+            return ""
+        leaning, share = ("fake", self.p_fake) if self.p_fake >= 0.5 else ("real", 1 - self.p_fake)
+        return f"Uncertain: leans {leaning} ({share:.0%})"
+
+    @property
     def texts(self) -> dict[str, str]:
         """Return caveats and evidence as a table holds them: one text each."""
         return {"caveats": " ".join(self.caveats), "evidence": " ".join(map(str, self.evidence))}

@@ -52,7 +52,7 @@ class Illustrated(Answer):
         photo: data URI.
         width, height: of the photo.
         judged: left, top and side of the square that the model saw.
-        heat: data URI of the heat map over that square.
+        heat: data URI of that square in grey with its heat map.
         spectrum: data URI.
         track_record: how often test photos with such a score were fake.
     """
@@ -103,7 +103,7 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         width=pixels.shape[1],
         height=pixels.shape[0],
         judged=(left, top, right - left),
-        heat=pictures.heat_uri(explain.heat_map(detector, prediction)),
+        heat=pictures.heat_uri(prediction.framed.pixels, explain.heat_map(detector, prediction)),
         spectrum=pictures.spectrum_uri(pixels[max(0, top) : bottom, max(0, left) : right]),
         track_record=facts.track_record(prediction.p_fake),
     )

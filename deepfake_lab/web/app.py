@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,12 +22,15 @@ from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.photos.evidence import UNREADABLE
+from deepfake_lab.photos.images import read_image
 from deepfake_lab.web import addresses, limits, uploads
 from deepfake_lab.web.about import ModelFacts
 from deepfake_lab.web.answers import Answer, Illustrated, answer, illustrated_answer
 from deepfake_lab.web.desk import Desk
-from deepfake_lab.web.gallery import Sample, read_gallery
+from deepfake_lab.web.gallery import FAMILIES, Sample, read_gallery
+from deepfake_lab.web.pictures import spectrum_uri
 from deepfake_lab.web.problems import Problem, code_of_status
+from deepfake_lab.web.summary import csv_text, summary_row, summary_title
 from deepfake_lab.web.uploads import Upload, check_photo, read_uploads
 
 if TYPE_CHECKING:
@@ -69,6 +73,12 @@ class Counter:
         self.facts = ModelFacts(detector)
         self.desk = desk
         self.gallery = read_gallery()
+
+    @cached_property
+    def camera_spectrum(self) -> str:
+        """Return the spectrum of a real photo of the gallery, to compare with; empty without it."""
+        real = [sample for sample in self.gallery.values() if sample.truth == FAMILIES["photo"][1]]
+        return spectrum_uri(read_image(real[0].path)) if real else ""
 
     def answer(self, upload: Upload) -> Answer:
         """Return the answer for the API."""
@@ -119,10 +129,15 @@ def create_app(
             "limits": limits,
             "root": addresses.root(request),
             "facts": _counter().facts,
+            "camera_spectrum": _counter().camera_spectrum,
             "local": local,
             "unique": lambda: secrets.token_hex(4),
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
             "share": _share,
+            "summary_row": summary_row,
+            "summary_title": summary_title,
+            "csv_text": csv_text,
+            "csv_columns": csv_text([]),
             "formats": uploads.FORMATS,
             "unreadable": UNREADABLE,
             # The arrow stays on the bar.
@@ -172,14 +187,10 @@ def sample_photo(number: str) -> Response:
 @pages.get("/card")
 def card() -> str:
     """The model card."""
-    import mistune  # few people ask: the server starts without it
+    from deepfake_lab.web.card import card_html  # few people ask: the server starts without it
 
-    markdown = mistune.create_markdown(escape=True, plugins=["table"])
-    content = str(markdown(_counter().facts.card()))
-    # On a phone a table is wider than the page: it scrolls by itself, by keyboard, too.
-    frame = '<div class="wide" role="group" aria-label="Table" tabindex="0"><table>'
-    content = content.replace("<table>", frame).replace("</table>", "</table></div>")
-    return render_template("card.html", card=content)
+    content, sections = card_html(_counter().facts.card())
+    return render_template("card.html", card=content, sections=sections)
 
 
 @api.post("/api/predict")

@@ -6,8 +6,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.colors import FAKE_COLOR, REAL_COLOR
-from deepfake_lab.detection.explain import PALE, log_spectrum, resize_map
+from deepfake_lab.detection.display import draw_heat
+from deepfake_lab.detection.explain import log_spectrum
 
 #: Side of the squares whose spectra are averaged, and how many there are per row and column.
 TILE = 128
@@ -19,19 +19,9 @@ def photo_uri(pixels: np.ndarray) -> str:
     return _uri(Image.fromarray(pixels), "JPEG", quality=80)
 
 
-def heat_uri(evidence: np.ndarray, side: int = 64) -> str:
-    """Return a heat map as a see-through picture: the color says for what, opacity how strongly.
-
-    Args:
-        evidence: (h, w) in units of the logit, positive for FAKE.
-        side: of the picture, in pixels; the browser smooths what lies between.
-    """
-    values = resize_map(evidence, side)  # (side, side) float32
-    strength = np.clip(np.abs(values) / max(PALE, float(np.abs(values).max())), 0, 1)
-    colors = np.where(values[..., None] > 0, FAKE_COLOR, REAL_COLOR)
-    opacity = 230 * strength[..., None]
-    rgba = np.concatenate([colors, opacity], axis=-1).round().astype(np.uint8)
-    return _uri(Image.fromarray(rgba), "PNG", compress_level=1)
+def heat_uri(pixels: np.ndarray, evidence: np.ndarray) -> str:
+    """Return the judged square in grey with its heat map over it; see :func:`draw_heat`."""
+    return _uri(draw_heat(pixels, evidence), "JPEG", quality=85)
 
 
 def spectrum_uri(pixels: np.ndarray) -> str:

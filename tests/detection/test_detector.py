@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.detector import Detector, data_words
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, verdict_line
 from deepfake_lab.detection.runfolder import FOR_TRAINING, PARTS, checksums, read_checked
 from deepfake_lab.errors import UserError
@@ -383,7 +383,14 @@ def test_the_frame_of_an_answer_fits_below_a_table(tiny):
 
 
 def test_a_detector_says_what_it_learned_from(fake_model):
-    assert "1,234 photos of the data set 'sample'" in fake_model.about
+    assert "1,234 photos of the project's own sample set;" in fake_model.about
+
+
+def test_a_joined_data_set_is_told_in_words():
+    words = data_words("140k+mine+sample")
+    assert words == (
+        "Kaggle's “140k real and fake faces”, the data set 'mine' and the project's own sample set"
+    )
 
 
 def test_the_config_records_what_an_answer_depends_on(tiny):

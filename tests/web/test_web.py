@@ -1,10 +1,13 @@
 """The page and the JSON API: what people and programs get for an answer."""
 
+import csv
 import dataclasses
+import html
 import io
 import re
 import subprocess
 import sys
+from urllib.parse import unquote
 
 import pytest
 import schemathesis
@@ -16,6 +19,7 @@ from deepfake_lab import paths
 from deepfake_lab.photos import images
 from deepfake_lab.web import about, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
+from deepfake_lab.web.card import card_html
 from deepfake_lab.web.uploads import Upload
 from tests.telling import png
 
@@ -76,8 +80,9 @@ def test_the_page_draws_bar_band_face_heat_map_and_spectrum(client, detector, fa
     page = send(client, ("a.jpg", face), path="/").text
     low, high = detector.config["uncertain_band"]
     assert f'<rect x="{low * 100}%"' in page and f'width="{(high - low) * 100}%"' in page
-    assert 'class="face"' in page and 'class="heat"' in page and "heat-switch" in page
-    assert page.count("data:image/png;base64,") == 2 and page.count("data:image/jpeg;base64,") == 1
+    assert 'class="face"' in page and 'class="heat"' in page
+    assert page.count("data:image/jpeg;base64,") == 2  # the photo, the heat map
+    assert page.count("data:image/png;base64,") == 2  # its spectrum, a camera's
 
 
 def test_the_page_names_the_detector_its_data_and_its_card(client, detector, face):
@@ -93,7 +98,7 @@ def test_several_photos_get_an_answer_each_in_their_order(client, face):
         (True, False), (False, True), (True, False),
     ]  # fmt: skip
     page = send(client, *sent, path="/").text
-    assert page.count('class="verdict"') == 2 and page.count("No answer") == 1
+    assert page.count('class="verdict"') == 2 and page.count('<h2 tabindex="-1">No answer') == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "HEIF"])
@@ -117,7 +122,7 @@ def test_a_photo_without_a_face_is_called_unreliable(client):
     stream = io.BytesIO()
     Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "PNG")
     page = text_of(send(client, ("a.png", stream.getvalue()), path="/answer"))
-    assert "No face was found: do not rely on this answer." in page
+    assert "No face found" in page and "Do not rely on this answer." in page
 
 
 @pytest.mark.parametrize(
@@ -132,11 +137,51 @@ def test_no_probability_is_told_as_certain(app, client, face, monkeypatch, p_fak
     assert f"P(fake) is {words}, calibrated" in page
 
 
+@pytest.mark.parametrize(
+    ("p_fake", "uncertain", "headline"),
+    [(0.81, True, "Uncertain: leans fake (81%)"), (0.2, True, "Uncertain: leans real (80%)"),
+     (0.99, False, "")],
+)  # fmt: skip
+def test_without_certainty_the_headline_says_so_above_the_verdict(
+    app, client, face, monkeypatch, p_fake, uncertain, headline
+):
+    detector = app.extensions["deepfake_lab"].detector
+    answer = dataclasses.replace(detector.predict(face), p_fake=p_fake, uncertain=uncertain)
+    monkeypatch.setattr(detector, "predict", lambda photo, name="": answer)
+    page = send(client, ("a.jpg", face), path="/answer").text
+    title = re.search(r"<h2[^>]*>(.*?)</h2>", page)[1]
+    assert title == headline or (not headline and title.startswith("<span>Classification:"))
+    assert f"{headline} Classification:".strip() in text_of(client.post("/answer", **as_form(face)))
+
+
+def as_form(face: bytes) -> dict:
+    body, headers = form(("a.jpg", face))
+    return {"data": body, "headers": headers}
+
+
+def test_several_photos_begin_with_a_summary(client, face):
+    page = send(client, ("a.jpg", face), ("b.txt", b"hello"), path="/").text
+    summary = page.partition('<section class="summary"')[2].partition("</section>")[0]
+    assert summary and page.index('class="summary"') < page.index('class="answer')
+    places = re.findall(r'href="#(answer-\w+)"', summary)
+    assert len(places) == 2 and all(f'id="{place}"' in page for place in places)
+    (file,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', summary)
+    rows = list(csv.DictReader(io.StringIO(unquote(file))))
+    told = send(client, ("a.jpg", face)).json["predictions"][0]
+    assert float(rows[0]["p_fake"]) == told["p_fake"] and rows[0]["verdict"] == told["verdict"]
+    assert [row["photo"] for row in rows] == ["a.jpg", "b.txt"] and rows[1]["error"]
+
+
+def test_a_single_photo_has_no_summary(client, face):
+    results = send(client, ("a.jpg", face), path="/answer").text
+    assert 'class="summary"' not in results and 'data-csv="a.jpg,' in results
+
+
 def test_what_speaks_against_an_answer_stands_right_beside_it(client):
     stream = io.BytesIO()
     Image.effect_noise((300, 200), 60).convert("RGB").save(stream, "PNG")
     page = text_of(send(client, ("a.png", stream.getvalue()), path="/answer"))
-    assert re.search(r"Confidence: [\d.]+% No face was found: do not rely on this answer\.", page)
+    assert re.search(r"No face found Classification: \w+ Confidence: [\d.]+% Do not rely", page)
 
 
 def test_the_page_says_no_caveat_twice(detector, client):
@@ -146,7 +191,7 @@ def test_the_page_says_no_caveat_twice(detector, client):
     page = text_of(send(client, ("a.jpg", stream.getvalue()), path="/answer"))
     assert told[0].startswith("No face was found") and told[0] not in page
     (compressed,) = [caveat for caveat in told if "strongly compressed" in caveat]
-    assert compressed in page and page.count("No face was found") == 1
+    assert compressed in page and page.count("No face found") == 1
 
 
 def test_a_strongly_compressed_photo_gets_a_caveat(client):
@@ -201,6 +246,22 @@ def test_the_card_is_shown_without_the_head_that_programs_read(client, detector)
     assert (detector.folder / "README.md").read_text(encoding="utf-8").startswith("---\nlicense:")
     page = client.get("/card").text
     assert "pipeline_tag" not in page and "model-index" not in page
+
+
+def test_the_model_card_begins_with_a_summary_and_a_way_to_each_section(client, detector):
+    page = client.get("/card").text
+    ways = re.findall(r'<a href="#([^"]+)">([^<]+)</a>', page.partition('class="card"')[0])
+    assert "Measured" in dict(ways).values() and "Misuse" in dict(ways).values()
+    assert all(f'<h2 id="{place}">' in page for place, _ in ways if place != "main")
+    assert page.index("In short") < page.index("Contents of the model card") < page.index("<h1>")
+    assert detector.about in html.unescape(page)
+
+
+@pytest.mark.parametrize(("rows", "folded"), [(12, False), (13, True)])
+def test_a_long_table_of_the_card_is_folded(rows, folded):
+    page, _ = card_html("| a |\n| - |\n" + "| 1 |\n" * rows)
+    assert page.count("<table>") == 1 and ("<details>" in page) == folded
+    assert ("Table of 13 rows" in page) == folded
 
 
 def test_a_model_card_cannot_bring_in_markup(detector, client, monkeypatch):

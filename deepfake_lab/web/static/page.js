@@ -10,7 +10,10 @@ const results = document.getElementById("results");
 const status = document.getElementById("status");
 const maxBytes = Number(form.dataset.maxBytes);
 const maxFiles = Number(form.dataset.maxFiles);
+const shell = document.getElementById("summary-shell");
 const queue = [];
+let download = ""; // the address of the CSV file
+let failures = 0;
 let working = false;
 let remark = ""; // on the last photos chosen, said with everything that follows
 
@@ -89,10 +92,41 @@ async function work() {
   }
   working = false;
   say(many.length === 1 ? "" : `${many.length} photos judged.`);
-  if (many.length && many[0].isConnected) {
-    many[0].scrollIntoView({ block: "start" }); // smoothly or not: see the sheet
-    many[0].querySelector("h2").focus({ preventScroll: true });
+  const summary = summarise();
+  const first = many.length > 1 ? summary : many[0];
+  if (first && first.isConnected) {
+    first.scrollIntoView({ block: "start" }); // smoothly or not: see the sheet
+    first.querySelector("h2").focus({ preventScroll: true });
   }
+}
+
+// One table of all answers on the page, on top of them; none for a single one.
+function summarise() {
+  const old = results.querySelector(".summary");
+  if (old) old.remove();
+  const cards = [...results.querySelectorAll(".answer[data-csv]")];
+  if (cards.length < 2) return null;
+  const summary = shell.content.firstElementChild.cloneNode(true);
+  const counts = new Map();
+  for (const card of cards) {
+    const { name, kind, says, pFake } = card.dataset;
+    counts.set(kind, (counts.get(kind) || 0) + 1);
+    const link = element("a", "", name);
+    link.href = `#${card.id}`;
+    const row = element("tr");
+    row.append(element("td"), element("td", "", says), element("td", "", pFake));
+    row.firstChild.append(link);
+    summary.querySelector("tbody").append(row);
+  }
+  const counted = [...counts].map(([kind, number]) => `${number} ${kind}`).join(", ");
+  summary.querySelector("h2").textContent = `${cards.length} photos: ${counted}`;
+  const lines = [shell.dataset.columns, ...cards.map((card) => card.dataset.csv)];
+  const file = new Blob(lines, { type: "text/csv" });
+  URL.revokeObjectURL(download);
+  download = URL.createObjectURL(file);
+  summary.querySelector(".download").href = download;
+  results.prepend(summary);
+  return summary;
 }
 
 async function judge(job) {
@@ -178,15 +212,21 @@ function pendingCard(job) {
 }
 
 function failedCard(name, message) {
-  const shell = element("div");
+  const around = element("div");
   const card = element("article", "answer failed");
   const title = element("h2", "", "No answer");
   title.tabIndex = -1;
+  const quoted = [name, message].map((text) => `"${text.replaceAll('"', '""')}"`);
+  const commas = ",".repeat(shell.dataset.columns.split(",").length - 1);
+  card.id = `answer-failed-${(failures += 1)}`;
+  Object.assign(card.dataset, {
+    name, kind: "without an answer", says: "No answer", pFake: "", csv: quoted.join(commas) + "\n",
+  });
   const reason = element("p", "", message);
   reason.setAttribute("role", "alert");
   card.append(element("p", "name", name), title, reason);
-  shell.append(card);
-  return shell;
+  around.append(card);
+  return around;
 }
 
 function parsed(html, address) {
