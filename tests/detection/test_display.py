@@ -70,7 +70,9 @@ def test_places_take_the_color_of_what_they_argue_for():
 
 def test_the_heat_map_lies_on_grey_where_its_colors_show():
     skin = np.full((64, 64, 3), (224, 172, 138), np.uint8)
-    left, right = np.asarray(draw_heat(skin, np.array([[0.0, 5.0]], np.float32)))[32, [2, -3]]
+    left, right = np.asarray(draw_heat(skin, np.array([[0.0, 0.0, 0.0, 5.0]], np.float32)))[
+        32, [2, -3]
+    ]
     assert np.ptp(left) == 0 and np.ptp(right.astype(int)) > 100
 
 

@@ -160,7 +160,7 @@ def as_form(face: bytes) -> dict:
 
 
 def test_several_photos_begin_with_a_summary(client, face):
-    page = send(client, ("a.jpg", face), ("b.txt", b"hello"), path="/").text
+    page = send(client, ("a.jpg", face), ("b.txt", b"hello"), path="/answer").text
     summary = page.partition('<section class="summary"')[2].partition("</section>")[0]
     assert summary and page.index('class="summary"') < page.index('class="answer')
     places = re.findall(r'href="#(answer-\w+)"', summary)

@@ -95,7 +95,7 @@ def test_the_script_works_behind_a_proxy_that_mounts_the_page_at_a_prefix(
 def test_what_the_answer_rests_on_is_shown_without_being_asked_for(open_page, face):
     page = open_page()
     upload(page, face)
-    assert page.locator(".heat").is_visible() and page.get_by_text("What it rests on").is_visible()
+    assert page.locator(".heat").is_visible() and page.get_by_text("What it rests on:").is_visible()
 
 
 def test_the_spectrum_is_folded_until_it_is_asked_for(open_page, face):
