@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake_lab.data.sources import dataset_name, with_origin
+from deepfake_lab.detection.detector import data_words
 from deepfake_lab.evaluation import views
 from deepfake_lab.evaluation.appendix import source_facts, table_sections
 from deepfake_lab.evaluation.failures import known_failures
@@ -86,8 +87,9 @@ def _data(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     data = config["data"]
     yield "## Trained on"
     yield (
-        f"{data['train']:,} training and {data['valid']:,} validation photos of `{data['name']}` "
-        f"({data['layout']} layout, fingerprint {data['fingerprint']})."
+        f"{data['train']:,} training and {data['valid']:,} validation photos of "
+        f"{data_words(data['name'])} (`{data['name']}`, {data['layout']} layout, fingerprint "
+        f"{data['fingerprint']})."
     )
     rows = tables.get("predictions")
     if rows is not None and "source" in rows:
