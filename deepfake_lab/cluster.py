@@ -148,7 +148,7 @@ def about(client: Client) -> str:
 
 def _address(client: Client) -> str:
     scheduler = client.scheduler  # None once the client is closed
-    return scheduler.address if scheduler else "that was closed"
+    return str(scheduler.address) if scheduler else "that was closed"
 
 
 def check_workers(client: Client) -> dict[str, int]:
