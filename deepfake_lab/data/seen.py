@@ -27,7 +27,8 @@ def write(folder: Path, photos: Sequence[str]) -> None:
         photos: paths of the training and validation photos.
     """
     found = _facts(photos)
-    np.savez_compressed(folder / FILE, **{name: found[name] for name in _KEPT})
+    kept = {name: found[name] for name in _KEPT}
+    np.savez_compressed(folder / FILE, allow_pickle=False, **kept)
 
 
 def known_again(folder: Path, photos: Sequence[str]) -> tuple[np.ndarray, np.ndarray] | None:
