@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import paths
+from deepfake_lab.data import seen
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.runfolder import FOR_TRAINING, QUANTISED, read_checked, read_run
 from deepfake_lab.errors import UserError
@@ -54,7 +55,8 @@ def export_detector(
 ) -> Exported:
     """Write a detector in another format into a new folder, whole or not at all.
 
-    The names of the photos in ``predictions.csv`` are left out: an export is made to be passed on.
+    An export is made to be passed on: the names of photos in ``predictions.csv``, and what the
+    training photos are known by, are left out.
 
     Args:
         name: of the detector, or its run folder; it is only read.
@@ -119,8 +121,9 @@ def _sample_pixels(detector: Detector) -> np.ndarray:
 
 
 def _copy_facts(folder: Path, config: dict, work: Path) -> None:
-    """Copy what a run folder says, but no models and no names of photos; the card is made anew."""
-    left = ("model.*", paths.OLDER_DETECTOR_FILE, paths.DETECTOR_FILE, QUANTISED, ".*")
+    """Copy what a run folder says, but no models and no photos; the card is made anew."""
+    # What photos are known by holds a small picture of each of them.
+    left = ("model.*", paths.OLDER_DETECTOR_FILE, paths.DETECTOR_FILE, QUANTISED, seen.FILE, ".*")
     shutil.copytree(folder, work, ignore=shutil.ignore_patterns(*left), dirs_exist_ok=True)
     whole = {key: value for key, value in config.items() if key != "quantised"}
     text = json.dumps(whole, indent=2) + "\n"

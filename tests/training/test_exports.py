@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from deepfake_lab import cli, paths
+from deepfake_lab.data import seen
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.training import exports
@@ -29,6 +30,10 @@ def test_the_folder_for_the_hub_is_a_detector_that_answers_the_same(pushed, run_
     photo = next((paths.project() / "data" / "sample").rglob("*.jpg"))
     here, there = Detector.load(run_folder), Detector.load(pushed.folder)
     assert there.predict(photo).p_fake == here.predict(photo).p_fake
+
+
+def test_an_export_leaves_out_the_small_pictures_of_training_photos(pushed, run_folder):
+    assert (run_folder / seen.FILE).is_file() and not (pushed.folder / seen.FILE).exists()
 
 
 def test_an_export_leaves_out_the_names_of_photos(pushed, run_folder):
