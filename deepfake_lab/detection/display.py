@@ -32,12 +32,13 @@ def draw_heat(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
         evidence: (h, w) in units of the logit, positive for FAKE; see
             :func:`deepfake_lab.detection.explain.heat_map`.
     """
-    values = resize_map(evidence, pixels.shape[0])[..., None]  # (S, S, 1) float32
-    strength = np.clip(np.abs(values) / max(PALE, float(np.abs(evidence).max())), 0, 1) * COVER
-    colors = np.where(values > 0, FAKE_COLOR, REAL_COLOR)  # (S, S, 3)
-    grey = pixels @ np.full(3, 1 / 3)  # (S, S)
-    mixed = grey[..., None] * (1 - strength) + colors * strength
-    return Image.fromarray(mixed.round().astype(np.uint8))
+    values = resize_map(evidence, pixels.shape[0])  # (S, S) float32
+    share = values * (255 * COVER / max(PALE, float(np.abs(evidence).max())))
+    picture = Image.fromarray(pixels).convert("L").convert("RGB")
+    for color, covered in ((FAKE_COLOR, share), (REAL_COLOR, -share)):
+        mask = np.clip(np.rint(covered), 0, 255 * COVER).astype(np.uint8)
+        picture.paste(color, mask=Image.fromarray(mask))
+    return picture
 
 
 def draw_photo(prediction: Judgement) -> Image.Image:
