@@ -69,7 +69,7 @@ def test_several_photos_are_answered_with_name_and_line(predict):
 
 def test_an_answer_says_what_the_detector_learned_from(predict):
     _, out, _ = predict(FILES[0])
-    assert "learned from" in out[-1] and "'sample'" in out[-1]
+    assert "learned from" in out[-1] and "the project's own sample set" in out[-1]
 
 
 def test_the_caveats_of_an_answer_are_printed_below_it(predict, tmp_path):
