@@ -109,7 +109,8 @@ def find_photos(
             if place not in seen:
                 seen.add(place)
                 # As it was found, not where links lead: that may lie outside of `above`.
-                name = os.path.relpath(found.path, above) if above else _named(found.path)
+                name = _named(found.path)
+                name = os.path.relpath(name, above) if above else name
                 name = name.replace(os.sep, "/").lstrip("/")
                 yield Found(found.path, name, found.error)
 

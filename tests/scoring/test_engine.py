@@ -145,6 +145,10 @@ def test_a_folder_named_by_a_link_too_gives_its_photos_once(tree, tmp_path):
     assert len(_names(tree, tmp_path / "link", f"{tree}/./sub/", tree / "sub" / "c.jpeg")) == 4
 
 
+def test_a_photo_without_a_name_is_one_among_others(tree):
+    assert "b.jpg" in [name.rpartition("/")[2] for name in _names("", tree / "b.jpg")]
+
+
 def test_photos_of_several_folders_have_different_names(tree):
     (tree / "sub" / "b.jpg").write_bytes(b"")
     assert _names(tree / "b.jpg", tree / "sub" / "b.jpg") == ["b.jpg", "sub/b.jpg"]
