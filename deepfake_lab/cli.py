@@ -173,6 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
     )
+    predict.add_argument(
+        "--each-face", action="store_true", help="give each face of a photo an answer of its own"
+    )
     _add_trust_list(predict)
     _add_cluster(predict)
     predict.set_defaults(command=_predict)

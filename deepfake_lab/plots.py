@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 from sklearn import metrics as sk
 
@@ -275,12 +275,10 @@ def plot_face_box(photo: np.ndarray, prediction: Prediction, ax: Axes | None = N
     """Show the whole photo, (H, W, 3) uint8, with the face and the square that was judged."""
     ax = ax or _axes(4, 3)
     ax.imshow(photo)
-    left, top, right, bottom = prediction.framed.box
-    ax.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec="white", lw=2))
+    ax.add_patch(Polygon(prediction.framed.square.corners, fill=False, ec="white", lw=2))
     face = prediction.framed.face
     if face is not None:
-        corner = (face.left, face.top)
-        ax.add_patch(Rectangle(corner, face.width, face.height, fill=False, ec="yellow", lw=1))
+        ax.add_patch(Polygon(face.corners, fill=False, ec="yellow", lw=1))
     ax.axis("off")
     return ax
 

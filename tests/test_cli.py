@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import cli, course, paths
+from deepfake_lab.detection.caveats import NO_FACE
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.listing import Found
@@ -75,7 +76,7 @@ def test_an_answer_says_what_the_detector_learned_from(predict):
 def test_the_caveats_of_an_answer_are_printed_below_it(predict, tmp_path):
     Image.new("RGB", (200, 200), "grey").save(tmp_path / "grey.png")
     _, out, _ = predict(tmp_path / "grey.png")
-    assert out[1] == "  No face was found in this photo: the answer is unreliable."
+    assert out[1] == f"  {NO_FACE}"
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "no such file"), (b"text", "not an image")])

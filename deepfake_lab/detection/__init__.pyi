@@ -6,6 +6,10 @@ from .explain import (
     radial_profile as radial_profile,
     resize_map as resize_map,
 )
-from .judgement import ANSWER_COLUMNS as ANSWER_COLUMNS, verdict_line as verdict_line
+from .judgement import (
+    ANSWER_COLUMNS as ANSWER_COLUMNS,
+    JudgedFace as JudgedFace,
+    verdict_line as verdict_line,
+)
 from .prediction import Prediction as Prediction
 from .runfolder import PARTS as PARTS

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detection.judgement import ANSWER_COLUMNS, LACKS_END, caveats, small_copy
+from deepfake_lab.detection import caveats
+from deepfake_lab.detection.judgement import ANSWER_COLUMNS, JudgedFace, small_copy
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.detection.runfolder import checksum, read_run
 from deepfake_lab.errors import UserError
@@ -25,7 +26,7 @@ from deepfake_lab.overlap import GROUP, overlapped
 from deepfake_lab.photos import images
 from deepfake_lab.photos.addresses import is_address
 from deepfake_lab.photos.evidence import Evidence
-from deepfake_lab.photos.framing import frame_center
+from deepfake_lab.photos.framing import frame_center, frame_centers
 from deepfake_lab.photos.images import FramedFace, ImageSource, Photo
 from deepfake_lab.photos.listing import find_photos, tell_passed_over
 from deepfake_lab.photos.sharpness import measure_sharpness, scaled
@@ -36,18 +37,22 @@ if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     from distributed import Client
 
 
+#: So many faces of one photo are judged, the largest: a crowd must not take minutes.
+MOST_FACES = 64
+
+
 @dataclass(frozen=True)
 class _Seen:
     """What is kept of a photo: not its pixels, of which a group of photos has too many.
 
     Attributes:
-        framed: what is judged.
+        framed: what is judged, the largest face first.
         size: width and height of the photo.
         preview: a copy to show, or None.
         evidence, jpeg_quality, lacks_end: see :class:`deepfake_lab.photos.images.Photo`.
     """
 
-    framed: FramedFace
+    framed: list[FramedFace]
     size: tuple[int, int]
     preview: np.ndarray | None
     evidence: tuple[Evidence, ...]
@@ -204,8 +209,10 @@ class Detector:
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
             and ``p_fake, verdict, confidence, uncertain, face_found, model, error``; of a folder
-            or paths also the texts ``caveats`` and ``evidence``. A photo that cannot be read keeps
-            its row: the reason stands in ``error`` and p_fake is missing.
+            or paths also how many ``faces`` were judged, and the texts ``caveats`` and
+            ``evidence``. A photo that cannot be read keeps its row: the reason stands in ``error``
+            and p_fake is missing. Of a frame, as of labelled data, the largest face is judged; else
+            every face, and the answer is that of the most suspicious one.
 
         Raises:
             UserError: a folder that is not there or holds no images, a frame without `path`, or
@@ -217,18 +224,23 @@ class Detector:
         from deepfake_lab.progress import progress
 
         manifest, sources = _listed(photos)
-        logits, faces, errors, told = [], [], [], []
-        answers = self.stream(sources, change, cluster)
+        labelled = manifest is photos  # who brings a frame measures, and reads no words
+        logits, faces, counts, errors, told = [], [], [], [], []
+        answers = self.stream(sources, change, cluster, 1 if labelled else MOST_FACES)
         for answer in progress(answers, f"{self.name}, photos", len(manifest)):
             given = answer if isinstance(answer, Prediction) else None
             logits.append(given.logit if given else np.nan)
             faces.append(given.face_found if given else False)
             errors.append("" if given else str(answer))
+            counts.append(len(given.faces) if given else 0)
             told.append(given.texts if given else {"caveats": "", "evidence": ""})
-        frame = self.answers(manifest.assign(face_found=faces, error=errors), np.array(logits))
-        if manifest is not photos:  # who brings a frame measures, and reads no words
-            texts = ["caveats", "evidence"]
-            frame[texts] = pd.DataFrame(told, frame.index, texts, str)
+        manifest = manifest.assign(face_found=faces, error=errors)
+        if labelled:
+            return self.answers(manifest, np.array(logits))
+        frame = self.answers(manifest, np.array(logits), np.array(counts))
+        frame["faces"] = counts
+        texts = ["caveats", "evidence"]
+        frame[texts] = pd.DataFrame(told, frame.index, texts, str)
         return frame
 
     def stream(
@@ -236,6 +248,7 @@ class Detector:
         photos: Iterable[ImageSource | Photo],
         change: Callable[[np.ndarray], np.ndarray] | None = None,
         cluster: "Client | None" = None,
+        most_faces: int = MOST_FACES,
     ) -> Iterator[Prediction | UserError]:
         """Answer about any number of photos in constant memory, on all cores, in their order.
 
@@ -244,6 +257,7 @@ class Detector:
             change: as for :meth:`predict_many`; a cluster must be able to pickle it.
             cluster: as for :meth:`predict_many`. Its workers read the photos by their names, and
                 their answers come without pixels.
+            most_faces: so many faces of a photo are judged, the largest.
 
         Yields:
             For each photo the answer, or why it could not be read.
@@ -253,9 +267,11 @@ class Detector:
             from deepfake_lab.cluster import Recipe, spread
 
             recipe = Recipe(_arrived, (self.folder, self.config, self._graph.model, self.quantised))
-            work = partial(_judge_there, change, os.getcwd())
+            work = partial(_judge_there, change, most_faces, os.getcwd())
             return spread(cluster, work, map(_named, photos), _not_judged, recipe)
-        return overlapped(lambda group: self.judge(group, change=change), photos)
+        return overlapped(
+            lambda group: self.judge(group, change=change, most_faces=most_faces), photos
+        )
 
     def judge(
         self,
@@ -265,6 +281,7 @@ class Detector:
         change: Callable[[np.ndarray], np.ndarray] | None = None,
         alone: bool = False,
         preview: bool = False,
+        most_faces: int = MOST_FACES,
     ) -> list[Prediction | UserError]:
         """Answer about a few photos, for programs that ask from several threads.
 
@@ -275,40 +292,62 @@ class Detector:
             change: as for :meth:`predict_many`.
             alone: use all cores; False leaves the others to the other threads.
             preview: keep the photos in their answers, to be shown.
+            most_faces: as for :meth:`stream`.
 
         Returns:
             For each photo the answer, or why it could not be read.
         """
         names = names or [""] * len(photos)
-        seen = [self._look(photo, name, change, preview) for photo, name in zip(photos, names)]
+        seen = [
+            self._look(photo, name, change, preview, most_faces)
+            for photo, name in zip(photos, names)
+        ]
         good = [one for one in seen if not isinstance(one, UserError)]
-        outputs = [self._run(one.framed.pixels, alone) for one in good]
-        logits = np.array([output["logit"].item() for output in outputs])
-        scored = iter(zip(outputs, logits.tolist(), self.probability(logits).tolist()))
+        outputs = iter([self._run(part.pixels, alone) for one in good for part in one.framed])
         return [
             one if isinstance(one, UserError)
-            else self._prediction(name or _name(photo), one, *next(scored))
+            else self._prediction(name or _name(photo), one, [next(outputs) for _ in one.framed])
             for photo, name, one in zip(photos, names, seen)
         ]  # fmt: skip
 
-    def answers(self, manifest: "pd.DataFrame", logits: np.ndarray) -> "pd.DataFrame":
+    def threshold(self, faces: int | np.ndarray = 1) -> float | np.ndarray:
+        """Return from which P(fake) on a face is called FAKE.
+
+        Each face is one more chance of a false alarm. So that a photo of n real faces is called
+        fake no more often than a photo of one, the odds that a face needs are n times as high:
+        after Bonferroni, each face may be called fake by mistake an n-th as often, and of a
+        calibrated score the share of real faces above it falls as its odds rise.
+        ``benchmarks/groups.py`` measures what comes of it.
+
+        Args:
+            faces: how many faces of the photo are judged; a number, or an array of them.
+        """
+        threshold = self.config["threshold"]
+        more = np.maximum(faces, 1) - 1  # none: the threshold itself, to the last digit
+        return threshold + (1 - threshold) * threshold * more / (1 + threshold * more)
+
+    def answers(
+        self, manifest: "pd.DataFrame", logits: np.ndarray, faces: int | np.ndarray = 1
+    ) -> "pd.DataFrame":
         """Return the predictions frame: a manifest and what this detector says of its photos.
 
         Args:
             manifest: N rows, with ``face_found`` and, where a photo could not be read, ``error``.
             logits: (N,) raw scores, NaN for a photo that could not be read.
+            faces: (N,) how many faces of each photo were judged.
         """
         import pandas as pd
 
         p_fake = self.probability(logits)
         low, high = self.config["uncertain_band"]
-        fake = p_fake >= self.config["threshold"]
+        fake = p_fake >= self.threshold(faces)
         answered = pd.Series(~np.isnan(p_fake), index=manifest.index)
         answers = manifest.assign(
             p_fake=p_fake,
             verdict=pd.Series(np.where(fake, "FAKE", "REAL"), manifest.index).where(answered),
             confidence=np.where(fake, p_fake, 1 - p_fake),
-            uncertain=(low < p_fake) & (p_fake < high),
+            uncertain=((low < p_fake) & (p_fake < high))
+            | (answered & ~manifest["face_found"].astype(bool)),
             model=self.name,
             error=manifest["error"] if "error" in manifest else "",
         )
@@ -321,6 +360,7 @@ class Detector:
         name: str,
         change: Callable[[np.ndarray], np.ndarray] | None,
         preview: bool,
+        most_faces: int,
     ) -> "_Seen | UserError":
         try:
             photo = images.read_photo(photo, name)
@@ -328,7 +368,7 @@ class Detector:
             pixels = pixels if change is None else images.read_image(change(pixels))
         except UserError as error:
             return error
-        framed = frame_center(pixels, self.image_size, self.config["framing"])
+        framed = frame_centers(pixels, self.image_size, self.config["framing"], most_faces)
         shown = small_copy(pixels) if preview else None
         return _Seen(framed, pixels.shape[1::-1], shown, photo.evidence, photo.jpeg_quality,
                      photo.lacks_end)  # fmt: skip
@@ -350,30 +390,43 @@ class Detector:
         return {**outputs, "sharpness": np.array(sharpness)}
 
     def _prediction(
-        self, name: str, seen: "_Seen",
-        output: dict[str, np.ndarray], logit: float, p_fake: float,
-    ) -> Prediction:  # fmt: skip
-        verdict, confidence, uncertain = self._verdict(p_fake)
-        sharpness = output["sharpness"].item() if "sharpness" in output else None
-        against = [LACKS_END] if seen.lacks_end else []
-        against += caveats(
-            seen.framed, p_fake, uncertain, self.config, sharpness, seen.jpeg_quality
-        )
+        self, name: str, seen: "_Seen", outputs: list[dict[str, np.ndarray]]
+    ) -> Prediction:
+        judged = [
+            self._judged(framed, output, len(seen.framed))
+            for framed, output in zip(seen.framed, outputs)
+        ]
+        worst = max(judged, key=lambda face: face.p_fake)  # of equals the first, the largest
+        framed = worst.framed
+        verdicts = [face.verdict for face in judged]
+        against = caveats.of_photo(verdicts, framed.faces_found, seen.jpeg_quality, seen.lacks_end)
         return Prediction(
-            name, p_fake, verdict, confidence, uncertain, seen.framed, self.name,
-            caveats=tuple(against),
+            name, worst.p_fake, worst.verdict, worst.confidence,
+            worst.uncertain or framed.face is None, framed, self.name,
+            caveats=(*against, *worst.caveats),
             evidence=seen.evidence,
-            logit=logit,
-            activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
+            logit=worst.logit,
+            activation_map=worst.activation_map,
             detector=self,
             photo_size=seen.size,
             preview=seen.preview,
+            faces=tuple(judged) if framed.face is not None else (),
         )  # fmt: skip
 
-    def _verdict(self, p_fake: float) -> tuple[str, float, bool]:
-        verdict = "FAKE" if p_fake >= self.config["threshold"] else "REAL"
+    def _judged(self, framed: FramedFace, output: dict[str, np.ndarray], faces: int) -> JudgedFace:
+        logit = output["logit"].item()
+        p_fake = self.probability(logit).item()
+        threshold = float(self.threshold(faces))
+        verdict = "FAKE" if p_fake >= threshold else "REAL"
         low, high = self.config["uncertain_band"]
-        return verdict, (p_fake if verdict == "FAKE" else 1 - p_fake), low < p_fake < high
+        sharpness = output["sharpness"].item() if "sharpness" in output else None
+        return JudgedFace(
+            p_fake, verdict, p_fake if verdict == "FAKE" else 1 - p_fake, low < p_fake < high,
+            framed,
+            caveats=tuple(caveats.of_face(framed, p_fake, threshold, self.config, sharpness)),
+            logit=logit,
+            activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
+        )  # fmt: skip
 
 
 def _arrived(folder: Path, config: dict, model: bytes, quantised: dict | None) -> Detector:
@@ -386,6 +439,7 @@ def _arrived(folder: Path, config: dict, model: bytes, quantised: dict | None) -
 
 def _judge_there(
     change: Callable[[np.ndarray], np.ndarray] | None,
+    most_faces: int,
     base: str,
     detector: Detector,
     photos: list[str],
@@ -394,6 +448,7 @@ def _judge_there(
 
     Args:
         change: as for :meth:`Detector.predict_many`.
+        most_faces: as for :meth:`Detector.stream`.
         base: the folder that paths begin in, which is the asker's.
         detector: that has come here.
         photos: paths and addresses.
@@ -401,7 +456,8 @@ def _judge_there(
     there = [photo if is_address(photo) else os.path.join(base, photo) for photo in photos]
     answers: list[Prediction | UserError] = []
     for start in range(0, len(photos), GROUP):
-        answers += detector.judge(there[start : start + GROUP], change=change)
+        group = there[start : start + GROUP]
+        answers += detector.judge(group, change=change, most_faces=most_faces)
     return [
         UserError(str(answer).replace(path, photo, 1)) if isinstance(answer, UserError)
         else answer.without_pixels()

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from deepfake_lab.colors import FAKE_COLOR, REAL_COLOR
 from deepfake_lab.detection.explain import PALE, heat_map, resize_map
-from deepfake_lab.detection.judgement import Judgement
+from deepfake_lab.detection.judgement import JudgedFace, Judgement, Scorer, verdict_line
 
 #: The strongest place is covered by this share.
 COVER = 0.8
@@ -20,6 +20,9 @@ SHOWN = 280
 
 #: Most width of the photo; one that is wider for its height is drawn lower.
 WIDEST = 1400
+
+#: So many faces of a group are listed one by one.
+LISTED = 12
 
 LEGEND = "Heat map: blue places argued for REAL, orange ones for FAKE. It shows where, not why."
 
@@ -42,7 +45,10 @@ def draw_heat(pixels: np.ndarray, evidence: np.ndarray) -> Image.Image:
 
 
 def draw_photo(prediction: Judgement) -> Image.Image:
-    """Return the photo with a box around the face, and a thinner one around what was judged.
+    """Return the photo with a box around each face, and a thinner one around what was judged.
+
+    Several faces are numbered, the largest first; the one that the verdict is about has the thick
+    box.
 
     An answer that kept no photo gives the judged square alone.
     """
@@ -54,11 +60,18 @@ def draw_photo(prediction: Judgement) -> Image.Image:
     image = image.resize(size, Image.Resampling.BILINEAR)
     scale = min(SHOWN / prediction.photo_size[1], WIDEST / prediction.photo_size[0])
     draw = ImageDraw.Draw(image)
-    _outline(draw, [scale * side for side in prediction.framed.box], 1)
-    face = prediction.framed.face
-    if face is not None:
-        box = (face.left, face.top, face.left + face.width, face.top + face.height)
-        _outline(draw, [scale * side for side in box], 3)
+    _outline(draw, scale * prediction.framed.square.corners, 1)
+    for number, judged in enumerate(prediction.faces, start=1):
+        corners = scale * judged.face.corners
+        about = judged.face is prediction.framed.face
+        _outline(draw, corners, 3 if about else 1)
+        if len(prediction.faces) > 1:
+            place = tuple(corners.min(axis=0) + np.array([4, 1]))
+            draw.text(
+                place, str(number), "white", font_size=14, stroke_width=2, stroke_fill="black"
+            )
+    if not prediction.faces and prediction.framed.face is not None:  # judged whole
+        _outline(draw, scale * prediction.framed.face.corners, 3)
     return image
 
 
@@ -92,29 +105,48 @@ def prediction_html(prediction: Judgement) -> str:
         )
     )
     headline = f"{escape(prediction.headline)}<br>" if prediction.headline else ""
+    rows = _face_rows(prediction) if len(prediction.faces) > 1 else ""
     return (
         f'<div><p style="margin:0 0 4px"><strong>{name}</strong></p>{pictures}'
         f'<p style="margin:4px 0;font-size:130%"><strong>{headline}'
         f'<span style="color:{color}">{escape(str(prediction))}</span></strong></p>'
         f'<p style="margin:4px 0">P(fake) = {prediction.p_fake:.4f}, detector '
         f"'{escape(prediction.model)}'. {LEGEND}</p>"
-        f'<ul style="margin:4px 0">{listed}</ul><p style="margin:4px 0">{about}</p></div>'
+        f'<ul style="margin:4px 0">{listed}</ul>{rows}<p style="margin:4px 0">{about}</p></div>'
     )
 
 
+def _face_rows(prediction: Judgement) -> str:
+    """Return a table with a row a face: its heat map and its answer."""
+    rows = []
+    for number, face in enumerate(prediction.faces[:LISTED], start=1):
+        heat = _heat_of(prediction.detector, face).resize((96, 96), Image.Resampling.BILINEAR)
+        said = [verdict_line(face.verdict, face.confidence), *face.caveats]
+        rows.append(
+            f'<tr><td><strong>{number}</strong></td><td><img src="{_uri(heat)}" '
+            f'alt="face {number} with its heat map" style="height:96px"></td>'
+            f'<td style="text-align:left">{"<br>".join(map(escape, said))}</td></tr>'
+        )
+    return f"<table>{''.join(rows)}</table>"
+
+
 def _heat(prediction: Judgement) -> Image.Image:
-    pixels = prediction.framed.pixels
-    detector = prediction.detector
-    heat = prediction.activation_map if detector is None else heat_map(detector, prediction)
-    # Without either, nobody is there to ask what the answer rests on.
-    image = Image.fromarray(pixels) if heat is None else draw_heat(pixels, heat)
+    image = _heat_of(prediction.detector, prediction)
     return image.resize((SHOWN, SHOWN), Image.Resampling.BILINEAR)
 
 
-def _outline(draw: ImageDraw.ImageDraw, box: list[float], width: int) -> None:
-    """Draw a white line with a dark rim: it shows on every photo."""
-    draw.rectangle([box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1], outline="black", width=1)
-    draw.rectangle(box, outline="white", width=width)
+def _heat_of(detector: Scorer | None, judged: Judgement | JudgedFace) -> Image.Image:
+    pixels = judged.framed.pixels
+    heat = judged.activation_map if detector is None else heat_map(detector, judged)
+    # Without either, nobody is there to ask what the answer rests on.
+    return Image.fromarray(pixels) if heat is None else draw_heat(pixels, heat)
+
+
+def _outline(draw: ImageDraw.ImageDraw, corners: np.ndarray, width: int) -> None:
+    """Draw a white line with a dark rim, around (4, 2) corners: it shows on every photo."""
+    places = [tuple(corner) for corner in (*corners, *corners[:2])]
+    draw.line(places, "black", width + 2, joint="curve")
+    draw.line(places, "white", width, joint="curve")
 
 
 def _uri(image: Image.Image) -> str:

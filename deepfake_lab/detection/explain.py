@@ -6,7 +6,7 @@ A heat map shows where the network looked, not why, and not that it was right to
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.detection.judgement import Judgement, Scorer
+from deepfake_lab.detection.judgement import JudgedFace, Judgement, Scorer
 
 #: A heat map whose strongest place argues with less than this (in units of the logit) stays pale:
 #: stretching it would turn noise into evidence.
@@ -16,7 +16,7 @@ PALE = 1.0
 PATCH = 1 / 6
 
 
-def heat_map(detector: Scorer, prediction: Judgement) -> np.ndarray:
+def heat_map(detector: Scorer, prediction: Judgement | JudgedFace) -> np.ndarray:
     """Return which places of a photo argued for FAKE (positive) and for REAL (negative).
 
     A network that averages its feature maps gives the exact class activation map; for any other
@@ -24,7 +24,7 @@ def heat_map(detector: Scorer, prediction: Judgement) -> np.ndarray:
 
     Args:
         detector: who gave the answer.
-        prediction: the answer.
+        prediction: the answer about a photo or about one of its faces.
 
     Returns:
         (h, w) float32, in units of the logit.

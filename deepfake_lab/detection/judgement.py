@@ -1,6 +1,5 @@
 """What was found about one photo, in numbers and words; how it looks is not known here."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -9,6 +8,7 @@ from PIL import Image
 
 from deepfake_lab.extras import require
 from deepfake_lab.photos.evidence import Evidence
+from deepfake_lab.photos.faces import Face
 from deepfake_lab.photos.images import FramedFace
 
 if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
@@ -18,14 +18,8 @@ if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
 ANSWER_COLUMNS = ["p_fake", "verdict", "confidence", "uncertain", "face_found", "model", "error"]
 
 
-#: A JPEG saved with less than this quality has lost much of what gives a fake away.
-POOR_QUALITY = 50
-
 #: Longest side, in pixels, of the photo that an answer keeps to show: less than twice this.
 PREVIEW_SIDE = 480
-
-#: The caveat of a photo whose file ends too early, though with every pixel.
-LACKS_END = "The file is damaged: it lacks its end, though no pixel."
 
 
 class Scorer(Protocol):
@@ -42,15 +36,80 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
+class JudgedFace:
+    """The answer about one face of a photo.
+
+    Attributes:
+        p_fake: calibrated probability in [0, 1] that the face is fake.
+        verdict: ``FAKE`` or ``REAL``.
+        confidence: calibrated probability in [0, 1] of that verdict.
+        uncertain: whether p_fake lies in the band in which the detector errs too often.
+        framed: the square that was judged, and the face in it.
+        caveats: what speaks against relying on this answer, one sentence each.
+        logit: the model's score, before calibration; positive says fake.
+        activation_map: (h, w) float32 shares of the logit by place, or None; see
+            :func:`deepfake_lab.detection.explain.heat_map`.
+    """
+
+    p_fake: float
+    verdict: str
+    confidence: float
+    uncertain: bool
+    framed: FramedFace
+    caveats: tuple[str, ...]
+    logit: float = float("nan")
+    activation_map: np.ndarray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def face(self) -> Face:
+        """Return the face, as it was found."""
+        assert self.framed.face is not None
+        return self.framed.face
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """Return left, top, right, bottom of the face in the photo, before it is turned by `roll`.
+
+        In whole pixels, within the photo's upper and left border.
+        """
+        face = self.face
+        left, top = max(0, round(face.left)), max(0, round(face.top))
+        return left, top, round(face.left + face.width), round(face.top + face.height)
+
+    @property
+    def roll(self) -> float:
+        """Return how far the head is turned in the picture, in degrees, clockwise."""
+        return self.face.roll
+
+    def to_json(self) -> dict:
+        """Return what a program is told about this face: plain numbers, words and lists."""
+        return {
+            "box": list(self.box),
+            "roll": round(self.roll, 1),
+            "p_fake": self.p_fake,
+            "verdict": self.verdict,
+            "confidence": self.confidence,
+            "uncertain": self.uncertain,
+            "caveats": list(self.caveats),
+        }
+
+    def __str__(self) -> str:
+        return verdict_line(self.verdict, self.confidence)
+
+
+@dataclass(frozen=True)
 class Judgement:
     """The answer about one photo, as data; see :meth:`to_frame`.
+
+    Of a photo with several faces it is that of the most suspicious face.
 
     Attributes:
         name: the photo's name, for people.
         p_fake: calibrated probability in [0, 1] that the photo is fake.
         verdict: ``FAKE`` or ``REAL``.
         confidence: calibrated probability in [0, 1] of that verdict.
-        uncertain: whether p_fake lies in the band in which the detector errs too often.
+        uncertain: whether p_fake lies in the band in which the detector errs too often, or no face
+            was found.
         framed: the square that was judged, and the face in it.
         model: name of the detector.
         caveats: what speaks against relying on this answer, one sentence each.
@@ -61,6 +120,7 @@ class Judgement:
         detector: who gave the answer.
         photo_size: width and height of the photo in pixels.
         preview: (h, w, 3) uint8, the photo at a size to show; None where many were asked about.
+        faces: the answer about each face, the largest first; empty where none was found.
     """
 
     name: str
@@ -77,6 +137,7 @@ class Judgement:
     detector: Scorer | None = field(default=None, repr=False, compare=False)
     photo_size: tuple[int, int] = (0, 0)
     preview: np.ndarray | None = field(default=None, repr=False, compare=False)
+    faces: tuple[JudgedFace, ...] = ()
 
     @property
     def face_found(self) -> bool:
@@ -100,8 +161,11 @@ class Judgement:
 
     def without_pixels(self) -> Self:
         """Return the same answer, light enough to be sent from one machine to another."""
-        framed = replace(self.framed, pixels=self.framed.pixels[:0])
-        return replace(self, framed=framed, activation_map=None, detector=None, preview=None)
+        bare = replace(self, activation_map=None, detector=None, preview=None)
+        faces = tuple(
+            replace(face, framed=_bare(face.framed), activation_map=None) for face in self.faces
+        )
+        return replace(bare, framed=_bare(self.framed), faces=faces)
 
     def to_frame(self) -> "pd.DataFrame":
         """Return the answer as a predictions frame of one row: ``file`` and ANSWER_COLUMNS."""
@@ -123,52 +187,8 @@ def verdict_line(verdict: str, confidence: float) -> str:
     return f"Classification: {verdict}  Confidence: {min(confidence, 0.9999):.2%}"
 
 
-def caveats(
-    framed: FramedFace,
-    p_fake: float,
-    uncertain: bool,
-    config: dict,
-    sharpness: float | None,
-    jpeg_quality: int | None,
-) -> Iterator[str]:
-    """Yield what speaks against relying on an answer, one sentence each.
-
-    Args:
-        framed: what was judged.
-        p_fake: the answer.
-        uncertain: whether it lies in the uncertain band.
-        config: of the detector.
-        sharpness: of what was judged, see
-            :func:`deepfake_lab.photos.sharpness.measure_sharpness`; None for a detector that was
-            not calibrated by it.
-        jpeg_quality: of the file; None for other formats.
-    """
-    if framed.face is None:
-        yield "No face was found in this photo: the answer is unreliable."
-    if framed.faces_found > 1:
-        yield f"{framed.faces_found} faces were found; the answer is about the largest."
-    side = framed.box[2] - framed.box[0]
-    if side < config["image_size"] / 2:
-        yield f"The face is small ({side} px): the traces that give a fake away may be lost."
-    # One in a hundred of the real photos that the detector was calibrated on is softer than this.
-    if sharpness is not None and sharpness < config["sharpness"]["sharpness"][0]:
-        yield "The photo is blurred: the traces that give a fake away may be gone."
-    if jpeg_quality is not None and jpeg_quality < POOR_QUALITY:
-        yield (
-            f"The file is strongly compressed (JPEG quality about {jpeg_quality} of 100): the "
-            "traces that give a fake away may be gone."
-        )
-    if uncertain:
-        low, high = config["uncertain_band"]
-        yield (
-            f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "
-            "read the answer as 'do not know'."
-        )
-    if 0.5 <= p_fake < config["threshold"]:
-        yield (
-            f"REAL is said although fake is likelier: FAKE is said from {config['threshold']:.1%} "
-            "on, so that few real photos are called fake."
-        )
+def _bare(framed: FramedFace) -> FramedFace:
+    return replace(framed, pixels=framed.pixels[:0])
 
 
 def small_copy(pixels: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.photos.faces import Face, turned_points
+from deepfake_lab.photos.faces import Face, box_corners, turned_points
 
 #: Smallest side, in pixels, of a picture that can be judged at all.
 MIN_SIDE = 16
@@ -56,6 +56,11 @@ class Square:
         """Return left, top, right and bottom, before it is turned, in whole pixels."""
         left, top = round(self.left), round(self.top)
         return left, top, left + round(self.side), top + round(self.side)
+
+    @property
+    def corners(self) -> np.ndarray:
+        """Return the corners of the turned square, (4, 2), from the upper left one on around."""
+        return box_corners(self.left, self.top, self.side, self.side, self.turn)
 
     def inner(self, share: float) -> "Square":
         """Return the square in its middle whose side is a share of its own."""

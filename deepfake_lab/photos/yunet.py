@@ -19,7 +19,7 @@ from deepfake_lab.litert import make_interpreter
 from deepfake_lab.photos.boxes import distinct
 
 #: What scores less is not even looked at closer. Low: the second model has a say as well.
-MIN_SCORE = 0.15
+MIN_SCORE = 0.1
 
 #: Photos larger than this are halved first: a face of 40 pixels is large enough then.
 WHOLE = 160

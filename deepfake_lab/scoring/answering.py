@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.extras import require
@@ -23,6 +24,7 @@ from deepfake_lab.printing import printable, unicode_name
 from deepfake_lab.scoring.maps import Maps
 from deepfake_lab.scoring.scorefile import (
     COLUMNS,
+    FACE_COLUMNS,
     ScoreFile,
     Stamp,
     csv_writer,
@@ -43,8 +45,8 @@ def predict(options: argparse.Namespace) -> int:
     """Answer about photos and return the exit status: 0, 1 some failed, 2 all failed.
 
     Args:
-        options: ``photos, model, quantised, format, out, explain, cluster`` as the command takes
-            them; ``format`` is None where nobody chose one.
+        options: ``photos, model, quantised, format, out, explain, cluster, each_face`` as the
+            command takes them; ``format`` is None where nobody chose one.
 
     Raises:
         UserError: nothing can be done: no such detector, an output that cannot be written.
@@ -85,15 +87,39 @@ def predict(options: argparse.Namespace) -> int:
     return 1 if tally.failed or unwritten else 0
 
 
-def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Detector) -> Row:
-    """Return an answer, or the reason why there is none, as a row of a table.
+def as_rows(
+    path: str, seen: Stamp, answer: Prediction | UserError, detector: Detector, each_face: bool
+) -> list[Row]:
+    """Return an answer, or the reason why there is none, as rows of a table.
 
     Args:
         path: of the photo.
         seen: what :func:`deepfake_lab.scoring.scorefile.stamp` said before it was read.
         answer: what came of it.
         detector: who was asked.
+        each_face: give each face its own row; else there is one row for the photo.
     """
+    row = _as_row(path, seen, answer, detector)
+    if not each_face:
+        return [row]
+    faces = answer.faces if isinstance(answer, Prediction) else ()
+    return [
+        row
+        | {
+            "verdict": face.verdict,
+            "confidence": face.confidence,
+            "p_fake": face.p_fake,
+            "uncertain": face.uncertain,
+            "caveats": " ".join(face.caveats),
+            "face": number,
+            "box": " ".join(map(str, face.box)),
+            "roll": round(face.roll, 1),
+        }
+        for number, face in enumerate(faces, start=1)
+    ] or [row | {"face": None, "box": "", "roll": None}]
+
+
+def _as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Detector) -> Row:
     given = answer if isinstance(answer, Prediction) else None
     return {
         "path": unicode_name(path),
@@ -104,6 +130,7 @@ def as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: Det
         "p_fake": given.p_fake if given else None,
         "uncertain": given.uncertain if given else False,
         "face_found": given.face_found if given else False,
+        "faces": len(given.faces) if given else 0,
         "model": detector.name,
         "weights": detector.weights,
         **(given.texts if given else {"caveats": "", "evidence": ""}),
@@ -124,11 +151,11 @@ class _Tally:
     def answered(self) -> int:
         return self.counts["FAKE"] + self.counts["REAL"]
 
-    def add(self, row: Row) -> None:
+    def add(self, answer: Prediction | UserError, error: str) -> None:
         self.new += 1
-        self.counts[row["verdict"] or ""] += 1
-        if row["error"]:
-            self.failed.append(row["error"])
+        self.counts[answer.verdict if isinstance(answer, Prediction) else ""] += 1
+        if error:
+            self.failed.append(error)
 
     def summary(self, file: Path) -> str:
         total = self.counts.total()
@@ -143,34 +170,55 @@ class _Tally:
 class _Printer:
     """Writes answers on standard output as they come."""
 
-    def __init__(self, form: str, lone: bool):
-        self._form, self._lone = form, lone
+    def __init__(self, form: str, lone: bool, each_face: bool):
+        self._form, self._lone, self._each_face = form, lone, each_face
         self._csv = csv_writer(sys.stdout)
         self._between = "\n"
 
     def __enter__(self) -> "_Printer":
         if self._form == "csv":
-            self._csv(COLUMNS)
+            self._csv(FACE_COLUMNS if self._each_face else COLUMNS)
         elif self._form == "json":
             print("[", end="")
         return self
 
-    def add(self, row: Row, answer: Prediction | UserError) -> None:
+    def add(self, rows: list[Row], answer: Prediction | UserError) -> None:
         if self._form == "csv":
-            self._csv(row.values())
+            for row in rows:
+                self._csv(row.values())
         elif self._form == "json":
-            lists: dict[str, list] = {"caveats": [], "evidence": []}
-            if isinstance(answer, Prediction):
-                lists["caveats"] = list(answer.caveats)
-                lists["evidence"] = [asdict(piece) for piece in answer.evidence]
-            print(self._between + json.dumps(row | lists), end="")
-            self._between = ",\n"
+            for row in self._with_lists(rows, answer):
+                print(self._between + json.dumps(row), end="")
+                self._between = ",\n"
         elif self._form == "text" and isinstance(answer, Prediction):  # errors come at the end
-            print(answer if self._lone else f"{printable(row['path'])}: {answer}")
+            print(answer if self._lone else f"{printable(rows[0]['path'])}: {answer}")
             for caveat in answer.caveats:
                 print(f"  {caveat}")
             for piece in answer.evidence:
                 print(f"  The file says: {piece}")
+            if self._each_face:
+                for number, face in enumerate(answer.faces, start=1):
+                    said = verdict_line(face.verdict, face.confidence)
+                    print(f"  Face {number}, at {', '.join(map(str, face.box))}: {said}")
+                    for caveat in face.caveats:
+                        print(f"    {caveat}")
+
+    def _with_lists(self, rows: list[Row], answer: Prediction | UserError) -> Iterator[Row]:
+        """Yield rows with lists for what a table holds as text."""
+        if isinstance(answer, UserError):
+            none: Row = {"box": None} if self._each_face else {"faces": []}
+            yield rows[0] | {"caveats": [], "evidence": []} | none
+            return
+        evidence = [asdict(piece) for piece in answer.evidence]
+        if self._each_face and answer.faces:
+            for row, face in zip(rows, answer.faces):
+                yield row | {
+                    "caveats": list(face.caveats), "evidence": evidence, "box": list(face.box),
+                }  # fmt: skip
+            return
+        faces = [face.to_json() for face in answer.faces]
+        more: Row = {"box": None} if self._each_face else {"faces": faces}
+        yield rows[0] | {"caveats": list(answer.caveats), "evidence": evidence} | more
 
     def __exit__(self, *_: object) -> None:
         if self._form == "json":  # whatever happened, what was written stays readable
@@ -185,14 +233,15 @@ def _answer_all(
     with contextlib.ExitStack() as stack:
         file = None
         if options.out is not None:
-            file = ScoreFile(options.out, detector.name, detector.weights)
+            columns = FACE_COLUMNS if options.each_face else COLUMNS
+            file = ScoreFile(options.out, detector.name, detector.weights, columns)
             stack.callback(file.close)
 
         def left() -> Iterator[Found]:
             photos = find_photos(options.photos, tally.beside)
             return (one for one in photos if not (file and file.has(one.path)))
 
-        printer = stack.enter_context(_Printer(form, lone))
+        printer = stack.enter_context(_Printer(form, lone, options.each_face))
         answers: Iterable[tuple[Found, Stamp, Prediction | UserError]]
         if options.cluster:
             require("distributed")
@@ -210,13 +259,13 @@ def _answer_all(
 
             answers = progress(answers, detector.name, sum(1 for _ in left()))
         for one, seen, answer in answers:
-            row = as_row(one.path, seen, answer, detector)
-            tally.add(row)
+            rows = as_rows(one.path, seen, answer, detector, options.each_face)
+            tally.add(answer, rows[0]["error"])
             if told:
                 told.tell()
             if file:
-                file.add(row | {"path": place(one.path)})
-            printer.add(row, answer)
+                file.add([row | {"path": place(one.path)} for row in rows])
+            printer.add(rows, answer)
         if file:
             file.finish()
             tally.counts = file.counts

@@ -6,7 +6,8 @@ pieces of constant size.
 
 A photo is known by where it lies, its size and the time of its last change. One that was replaced
 or could not be read is asked about again, and its new row takes the place of the old one, at the
-end of the file. Of several rows with one path, in file and journal, the last one counts.
+end of the file. Of several answers for one path, in file and journal, the last one counts. An
+answer is one row; where each face has its own, as many rows as the photo has faces.
 """
 
 import csv
@@ -15,7 +16,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, groupby, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,9 +30,13 @@ from deepfake_lab.printing import unicode_name
 #: ``error`` where there is none.
 COLUMNS: dict[str, type] = {
     "path": str, "bytes": int, "modified": str, "verdict": str, "confidence": float,
-    "p_fake": float, "uncertain": bool, "face_found": bool, "model": str, "weights": str,
-    "caveats": str, "evidence": str, "error": str,
+    "p_fake": float, "uncertain": bool, "face_found": bool, "faces": int, "model": str,
+    "weights": str, "caveats": str, "evidence": str, "error": str,
 }  # fmt: skip
+
+#: Columns where each face has a row of its own: beside the photo's, the face's number (the largest
+#: is 1; missing where there is none), the left, top, right and bottom of its box, and its roll.
+FACE_COLUMNS: dict[str, type] = {**COLUMNS, "face": int, "box": str, "roll": float}
 
 #: Rows of a Parquet file that are held and written together.
 PIECE = 10_000
@@ -75,6 +81,7 @@ class ScoreFile:
             wrote there, or left half done, is kept and gone on with.
         model: the detector's name.
         weights: see :attr:`deepfake_lab.detection.detector.Detector.weights`.
+        columns: of the file, with their types: :data:`COLUMNS` or :data:`FACE_COLUMNS`.
 
     Attributes:
         counts: how many photos have which verdict, those of earlier runs among them; "" for those
@@ -85,8 +92,9 @@ class ScoreFile:
             detector or of something else, or one that another run is writing.
     """
 
-    def __init__(self, file: Path, model: str, weights: str):
+    def __init__(self, file: Path, model: str, weights: str, columns: dict[str, type] = COLUMNS):
         self.file = file
+        self._columns = columns
         self._model, self._weights = model, weights
         if file.suffix.lower() not in (".csv", ".parquet"):
             raise UserError(f"--out {file}: the name must end in .csv or .parquet.")
@@ -99,8 +107,8 @@ class ScoreFile:
             raise UserError(f"--out {file}: there is no folder {file.parent}; make it first.")
         self.counts: Counter[str] = Counter()
         self._known: dict[str, tuple[int, str]] = {}  # path -> hash of its stamp, verdict
-        self._again: set[str] = set()  # paths with more than one row
-        self._new = False  # whether the journal holds a row
+        self._again: set[str] = set()  # paths with more than one answer
+        self._new = False  # whether the journal holds an answer
         try:
             self._journal = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -108,12 +116,12 @@ class ScoreFile:
         try:
             self._lock()
             os.ftruncate(self._journal, self._whole_length())
-            for row in self._finished_rows():
-                self._check(row)
-                self._remember(row)
-            for row in self._journal_rows():
-                self._check(row)
-                self._remember(row)
+            for rows in self._finished():
+                self._check(rows)
+                self._remember(rows)
+            for rows in self._journaled():
+                self._check(rows)
+                self._remember(rows)
                 self._new = True
         except BaseException:
             self.close()
@@ -124,21 +132,22 @@ class ScoreFile:
         known = self._known.get(place(photo))
         return known is not None and bool(known[1]) and known[0] == hash(stamp(photo))
 
-    def add(self, row: Row) -> None:
+    def add(self, rows: list[Row]) -> None:
         """Append one answer; it is on file when this returns.
 
         Args:
-            row: a value for each of :data:`COLUMNS`; `path` from :func:`place`, `bytes` and
-                `modified` from :func:`stamp`.
+            rows: of one photo, each with a value for every column; `path` from :func:`place`,
+                `bytes` and `modified` from :func:`stamp`.
         """
-        line = (json.dumps([row[column] for column in COLUMNS]) + "\n").encode("ascii")
+        values = [[row[column] for column in self._columns] for row in rows]
+        line = (json.dumps(values) + "\n").encode("ascii")
         try:
             written = os.write(self._journal, line)
         except OSError as error:
             raise UserError(f"{self._part}: cannot be written ({error.strerror}).") from error
         if written != len(line):
             raise UserError(f"{self._part}: the disk is full.")
-        self._remember(row)
+        self._remember(rows)
         self._new = True
 
     def finish(self) -> None:
@@ -147,7 +156,7 @@ class ScoreFile:
             fresh = self.file.with_name(f".{self.file.name}.new")
             try:
                 write = _write_csv if self.file.suffix.lower() == ".csv" else _write_parquet
-                write(fresh, self._last_rows())
+                write(fresh, self._last_rows(), self._columns)
                 os.replace(fresh, self.file)
             except OSError as error:
                 fresh.unlink(missing_ok=True)
@@ -178,15 +187,17 @@ class ScoreFile:
         with self._part.open("rb") as stream:
             return sum(len(line) for line in stream if line.endswith(b"\n"))
 
-    def _check(self, row: Row) -> None:
+    def _check(self, rows: list[Row]) -> None:
+        row = rows[0]
         if (row["model"], row["weights"]) != (self._model, self._weights):
             raise UserError(
                 f"{self.file} holds answers of the detector '{row['model']}' ({row['weights']}), "
                 f"not of '{self._model}' ({self._weights}): choose another --out or remove it."
             )
 
-    def _remember(self, row: Row) -> None:
-        path, verdict = row["path"], row["verdict"] or ""
+    def _remember(self, rows: list[Row]) -> None:
+        path, row = rows[0]["path"], rows[0]
+        verdict = min(one["verdict"] or "" for one in rows)  # FAKE where a face is
         if path in self._known:
             self._again.add(path)
             self.counts[self._known[path][1]] -= 1
@@ -194,31 +205,36 @@ class ScoreFile:
         self.counts[verdict] += 1
 
     def _last_rows(self) -> Iterator[Row]:
-        """Yield one row a path, the last one, in order."""
+        """Yield the rows of one answer a path, the last one, in order."""
         left: Counter[str] = Counter()
         if self._again:
-            rows = chain(self._finished_rows(), self._journal_rows())
-            left.update(row["path"] for row in rows if row["path"] in self._again)
-        for row in chain(self._finished_rows(), self._journal_rows()):
-            if row["path"] in self._again:
-                left[row["path"]] -= 1
-            if not left.get(row["path"]):  # else a later one follows
-                yield row
+            answers = chain(self._finished(), self._journaled())
+            left.update(rows[0]["path"] for rows in answers if rows[0]["path"] in self._again)
+        for rows in chain(self._finished(), self._journaled()):
+            path = rows[0]["path"]
+            if path in self._again:
+                left[path] -= 1
+            if not left.get(path):  # else a later one follows
+                yield from rows
 
-    def _journal_rows(self) -> Iterator[Row]:
+    def _journaled(self) -> Iterator[list[Row]]:
         with self._part.open("rb") as stream:
             for line in stream:
                 try:
-                    yield dict(zip(COLUMNS, json.loads(line), strict=True))
-                except (ValueError, TypeError) as error:
+                    answer = json.loads(line)
+                    rows = [dict(zip(self._columns, values, strict=True)) for values in answer]
+                    _ = rows[0]
+                except (ValueError, TypeError, LookupError) as error:
                     raise UserError(f"{self._part} is damaged: remove it.") from error
+                yield rows
 
-    def _finished_rows(self) -> Iterator[Row]:
+    def _finished(self) -> Iterator[list[Row]]:
         if not self.file.exists():
             return
         read = _read_csv if self.file.suffix.lower() == ".csv" else _read_parquet
         try:
-            yield from read(self.file)
+            for _, rows in groupby(read(self.file, self._columns), key=itemgetter("path")):
+                yield list(rows)
         except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
             raise UserError(
                 f"{self.file} exists and is no file of answers as this version writes them: choose "
@@ -242,13 +258,13 @@ def csv_writer(stream: TextIO) -> Callable[[Iterable[Any]], object]:
     return write
 
 
-def _read_csv(file: Path) -> Iterator[Row]:
+def _read_csv(file: Path, columns: dict[str, type]) -> Iterator[Row]:
     with file.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
-        if reader.fieldnames != list(COLUMNS):
+        if reader.fieldnames != list(columns):
             raise ValueError("other columns")
         for row in reader:
-            yield {column: _typed(row[column], kind) for column, kind in COLUMNS.items()}
+            yield {column: _typed(row[column], kind) for column, kind in columns.items()}
 
 
 def _typed(text: str, kind: type) -> Any:
@@ -259,27 +275,27 @@ def _typed(text: str, kind: type) -> Any:
     return text
 
 
-def _write_csv(file: Path, rows: Iterable[Row]) -> None:
+def _write_csv(file: Path, rows: Iterable[Row], columns: dict[str, type]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         write = csv_writer(stream)
-        write(COLUMNS)
+        write(columns)
         for row in rows:
-            write([row[column] for column in COLUMNS])
+            write([row[column] for column in columns])
 
 
-def _read_parquet(file: Path) -> Iterator[Row]:
+def _read_parquet(file: Path, columns: dict[str, type]) -> Iterator[Row]:
     _, parquet = _parquet()
     with parquet.ParquetFile(file) as content:
-        if content.schema_arrow.names != list(COLUMNS):
+        if content.schema_arrow.names != list(columns):
             raise ValueError("other columns")
         for batch in content.iter_batches(PIECE):
             yield from batch.to_pylist()
 
 
-def _write_parquet(file: Path, rows: Iterator[Row]) -> None:
+def _write_parquet(file: Path, rows: Iterator[Row], columns: dict[str, type]) -> None:
     arrow, parquet = _parquet()
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
-    schema = arrow.schema([(column, types[kind]) for column, kind in COLUMNS.items()])
+    schema = arrow.schema([(column, types[kind]) for column, kind in columns.items()])
     with parquet.ParquetWriter(file, schema) as writer:
         while piece := list(islice(rows, PIECE)):
             writer.write_table(arrow.Table.from_pylist(piece, schema))

@@ -151,7 +151,7 @@ def quantised_tflite(folder: Path, expected: str, kind: str, shown: list[np.ndar
 
 
 def _frames(detector: Detector, files: pd.Series) -> list[np.ndarray]:
-    answers = detector.stream(files)
+    answers = detector.stream(files, most_faces=1)
     return [answer.framed.pixels for answer in answers if isinstance(answer, Prediction)]
 
 
@@ -159,7 +159,7 @@ def _calibration(detector: Detector, valid: pd.DataFrame) -> dict:
     """Return calibration, threshold and uncertain band for a detector's raw scores."""
     scored = [
         (answer.logit, label == "fake")
-        for answer, label in zip(detector.stream(valid["path"]), valid["label"])
+        for answer, label in zip(detector.stream(valid["path"], most_faces=1), valid["label"])
         if isinstance(answer, Prediction)
     ]
     logits, labels = map(np.array, zip(*scored))

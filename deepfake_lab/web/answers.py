@@ -3,7 +3,9 @@
 from dataclasses import asdict, dataclass
 
 from deepfake_lab.detection import explain
+from deepfake_lab.detection.caveats import MOST_SUSPICIOUS
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.judgement import JudgedFace
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
@@ -38,10 +40,25 @@ class Answer:
             "face_found": p.face_found,
             "faces_found": p.framed.faces_found,
             "box": [int(side) for side in p.framed.box],
+            "turn": round(p.framed.square.turn, 1),
+            "faces": [face.to_json() for face in p.faces],
             "caveats": list(p.caveats),
             "evidence": [asdict(piece) for piece in p.evidence],
             "model": p.model,
         }
+
+
+@dataclass(frozen=True)
+class ShownFace:
+    """One of several faces, for the page.
+
+    Attributes:
+        answer: about this face.
+        heat: data URI of the square that was judged, upright and in grey, with its heat map.
+    """
+
+    answer: JudgedFace
+    heat: str
 
 
 @dataclass(frozen=True)
@@ -51,8 +68,8 @@ class Illustrated(Answer):
     Attributes:
         photo: data URI.
         width, height: of the photo.
-        judged: left, top and side of the square that the model saw.
-        heat: data URI of that square in grey with its heat map.
+        heat: data URI of the square that was judged, in grey with its heat map.
+        faces: each of several faces, the largest first; empty where there are not several.
         spectrum: data URI.
         track_record: how often test photos with such a score were fake.
     """
@@ -60,15 +77,19 @@ class Illustrated(Answer):
     photo: str
     width: int
     height: int
-    judged: tuple[int, int, int]
     heat: str
+    faces: tuple[ShownFace, ...]
     spectrum: str
     track_record: str
 
     @property
     def other_caveats(self) -> list[str]:
         """Return the caveats that the page has not said already."""
-        return [c for c in self.prediction.caveats if not c.startswith(SAID_ALREADY)]
+        return [
+            caveat
+            for caveat in self.prediction.caveats
+            if not caveat.startswith(SAID_ALREADY) and not caveat.endswith(MOST_SUSPICIOUS)
+        ]
 
 
 def answer(detector: Detector, upload: Upload) -> Answer:
@@ -97,13 +118,17 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
     prediction = detector.predict(photo, upload.name)
     pixels = photo.pixels  # (H, W, 3) uint8
     left, top, right, bottom = prediction.framed.box
+    faces = prediction.faces if len(prediction.faces) > 1 else ()
     return Illustrated(
         prediction,
         photo=pictures.photo_uri(pixels if prediction.preview is None else prediction.preview),
         width=pixels.shape[1],
         height=pixels.shape[0],
-        judged=(left, top, right - left),
         heat=pictures.heat_uri(prediction.framed.pixels, explain.heat_map(detector, prediction)),
+        faces=tuple(
+            ShownFace(face, pictures.heat_uri(face.framed.pixels, explain.heat_map(detector, face)))
+            for face in faces
+        ),
         spectrum=pictures.spectrum_uri(pixels[max(0, top) : bottom, max(0, left) : right]),
         track_record=facts.track_record(prediction.p_fake),
     )

@@ -20,6 +20,7 @@ from flask import (
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.exceptions import HTTPException
 
+from deepfake_lab.detection.caveats import tell_faces
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.photos.evidence import UNREADABLE
 from deepfake_lab.photos.images import read_image
@@ -138,6 +139,7 @@ def create_app(
             "summary_title": summary_title,
             "csv_text": csv_text,
             "csv_columns": csv_text([]),
+            "count_faces": lambda p: tell_faces([face.verdict for face in p.faces]),
             "formats": uploads.FORMATS,
             "unreadable": UNREADABLE,
             # The arrow stays on the bar.

@@ -11,8 +11,8 @@ from deepfake_lab.web.problems import Problem
 
 #: Columns of the CSV file, named as the command names them.
 COLUMNS = (
-    "photo", "verdict", "confidence", "p_fake", "uncertain", "face_found", "caveats", "evidence",
-    "model", "error",
+    "photo", "verdict", "confidence", "p_fake", "uncertain", "face_found", "faces", "caveats",
+    "evidence", "model", "error",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def summary_row(name: str, result: Answer | Problem) -> Row:
     kind = p.verdict if not p.headline else "uncertain" if p.face_found else "without a face"
     says = p.headline or f"{p.verdict}, {str(p).split('Confidence: ')[1]}"
     line = [
-        name, p.verdict, p.confidence, p.p_fake, p.uncertain, p.face_found,
+        name, p.verdict, p.confidence, p.p_fake, p.uncertain, p.face_found, len(p.faces),
         p.texts["caveats"], p.texts["evidence"], p.model, "",
     ]  # fmt: skip
     return Row(name, kind, says, p.p_fake, _line(line))

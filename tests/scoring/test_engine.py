@@ -199,7 +199,7 @@ def _row(photo: str, error: str = "", p_fake: float = 0.75) -> dict:
         "path": place(photo), "bytes": size, "modified": modified,
         "verdict": None if error else verdict, "confidence": None if error else 0.75,
         "p_fake": None if error else p_fake, "uncertain": False, "face_found": not error,
-        "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "evidence": "",
+        "faces": 1, "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "evidence": "",
         "error": error,
     }  # fmt: skip
 
@@ -220,7 +220,7 @@ def output(request, tmp_path) -> Path:
 def _written(file: Path, *rows: dict, finish: bool = True) -> None:
     scores = ScoreFile(file, "m", "w")
     for row in rows:
-        scores.add(row)
+        scores.add([row])
     if finish:
         scores.finish()
     scores.close()
@@ -262,8 +262,8 @@ def test_an_interrupted_file_is_gone_on_with_and_errors_are_tried_again(output, 
     again = ScoreFile(output, "m", "w")
     assert [again.has(a), again.has(b), again.has(c)] == [True, False, False]
     assert again.counts == {"FAKE": 1, "": 1}
-    again.add(_row(c))
-    again.add(_row(b))
+    again.add([_row(c)])
+    again.add([_row(b)])
     assert again.counts == {"FAKE": 3, "": 0}
     again.finish()
     again.close()
@@ -435,8 +435,8 @@ def test_a_full_disk_is_one_line(tmp_path, photo, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", full)
         with pytest.raises(UserError, match=r"r\.csv\.part: cannot be written \(No space left"):
-            scores.add(row)
-    scores.add(row)
+            scores.add([row])
+    scores.add([row])
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises(UserError, match=r"r\.csv: cannot be written \(No space left"):
