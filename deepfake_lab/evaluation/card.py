@@ -23,7 +23,8 @@ _USES = """\
 ## Intended use
 
 Research and teaching: to see what such a detector can and cannot do, to compare others with it, and
-as one reason among several to look closer at a photo. It judges one face in one still photo.
+as one reason among several to look closer at a photo. It judges faces in still photos, each by
+itself.
 
 ## Misuse
 
@@ -70,7 +71,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
     tables = tables or {}
     parts = [
         front_matter(config, metrics, tables) + f"\n\n# {config['name']}",
-        f"The network {config['architecture']}. It judges one face in a photo, cut to "
+        f"The network {config['architecture']}. It judges a face in a photo, cut to "
         f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
         *_data(config, tables),
         *_measured(metrics, tables),
@@ -201,6 +202,12 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             "few people, that is too bold. Of a camera that is none of these sources it says "
             "nothing."
         )
+    yield (
+        "That holds for a photo of one face. Of a photo with n faces each is called FAKE only at n "
+        "times those odds, since each is one more chance of a false alarm; the photo's verdict is "
+        "that of the most suspicious face. Tilted heads are set upright first. All tests here are "
+        "of the largest face of each photo."
+    )
     yield (
         f'P(fake) between {low:.2f} and {high:.2f} means "do not know": outside that band at most '
         "5% of the\n*validation* verdicts were wrong."
