@@ -44,7 +44,7 @@ def answer(detector: Detector, options: argparse.Namespace) -> None:
     crop = detector.frame(options.photo).pixels[None].astype(np.float32)
     logit = load_keras(detector).predict(crop, verbose=0)[0, 0]
     p_fake = float(detector.probability(logit))
-    fake = p_fake >= detector.config["threshold"]
+    fake = p_fake >= 0.5
     print(verdict_line("FAKE" if fake else "REAL", p_fake if fake else 1 - p_fake))
 
 

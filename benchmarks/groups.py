@@ -4,7 +4,7 @@
 
 Photos are composed of portraits of the test splits, those of one photo of one source: real ones
 alone, and real ones with one fake among them. Each is a JPEG that the detector is asked about as
-about any other. Beside the threshold that rises with the number of faces stands what the threshold
+about any other. Beside the prior that falls with the number of faces stands what the prior
 for one face would have said. The promise is checked against its limit; the figures go to
 ``benchmarks/groups.json``.
 """
@@ -47,15 +47,17 @@ def compose(files: list[str]) -> bytes:
 
 
 def asked(detector: Detector, photos: list[bytes]) -> dict:
-    """Return which share of photos is called fake, with either threshold."""
+    """Return which share of photos is called fake, with either prior."""
     answers = [answer for answer in detector.stream(photos) if isinstance(answer, Prediction)]
-    one = detector.config["threshold"]
     return {
         "photos": len(answers),
         "faces_found": round(float(np.mean([len(answer.faces) for answer in answers])), 2),
         "fake": round(float(np.mean([answer.verdict == "FAKE" for answer in answers])), 4),
-        "fake_at_the_threshold_of_one": round(
-            float(np.mean([answer.p_fake >= one for answer in answers])), 4
+        "fake_at_the_prior_of_one": round(
+            float(
+                np.mean([(detector.probability(answer.logit) >= 0.5).item() for answer in answers])
+            ),
+            4,
         ),
     }
 

@@ -157,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     predict = commands.add_parser("predict", help="say of photos whether they are real or fake")
     predict.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     _add_model(predict)
+    _add_prior(predict)
     predict.add_argument(
         "--quantised", action="store_true", help="use the smaller model that `export` made"
     )
@@ -209,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
         "--port", type=_count, default=5000, help="0 for any free one (default %(default)s)"
     )
     _add_model(serve)
+    _add_prior(serve)
     _add_trust_list(serve)
     serve.add_argument(
         "--trust-proxy", type=_count, default=0, metavar="N",
@@ -220,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", help="measure a detector on labelled data sets")
     evaluate.add_argument("data", nargs="+", metavar="DATA", help="data sets, folders or names")
     _add_model(evaluate)
+    _add_prior(evaluate)
     evaluate.add_argument(
         "--split", choices=("train", "valid", "test", "all"), default="test",
         help="which photos of each data set (default %(default)s)",
@@ -294,6 +297,14 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", default="", metavar="NAME",
         help="a detector's name or folder (default efficientnet)",
+    )  # fmt: skip
+
+
+def _add_prior(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--prior", type=float, metavar="SHARE",
+        help="the share of fakes among such photos, above 0 and below 1 (default: the detector's, "
+        "at which few real photos are called fake)",
     )  # fmt: skip
 
 
@@ -460,7 +471,7 @@ def _serve(options: argparse.Namespace) -> int:
     from deepfake_lab.web import serve
 
     _name_trust_list(options.trust_list)
-    return serve(options.host, options.port, options.model, options.trust_proxy)
+    return serve(options.host, options.port, options.model, options.trust_proxy, options.prior)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -469,7 +480,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from deepfake_lab.evaluation.assessment import assess, check_out
 
     out = check_out(options.out) if options.out else None
-    detector = Detector.load(options.model or paths.default_model())
+    detector = Detector.load(options.model or paths.default_model(), prior=options.prior)
     with _cluster(options.cluster) as cluster:
         found = assess(
             detector, options.data, options.split, options.degrade,

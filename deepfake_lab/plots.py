@@ -17,7 +17,7 @@ from deepfake_lab.auditing.shortcuts import THRESHOLD as SHORTCUT
 from deepfake_lab.colors import COLORS
 from deepfake_lab.detection.explain import radial_profile, resize_map
 from deepfake_lab.detection.prediction import Prediction
-from deepfake_lab.evaluation.bootstrap import wilson_interval
+from deepfake_lab.evaluation.bootstrap import stated_for, wilson_interval
 from deepfake_lab.evaluation.degradations import degradation_name
 from deepfake_lab.photos import images
 
@@ -186,6 +186,28 @@ def plot_roc(predictions: dict[str, pd.DataFrame], ax: Axes | None = None) -> Ax
     return ax
 
 
+def plot_precision_by_prior(predictions: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
+    """Show how often FAKE is right, by the share of fakes among the photos asked about.
+
+    False alarms and hits are those of the verdicts; a detector without a false alarm is right
+    always, as far as so few photos can tell.
+    """
+    ax = ax or _axes(5, 3.4)
+    share = np.geomspace(0.001, 0.5, 100)
+    for name, rows in predictions.items():
+        called = rows["verdict"] == "FAKE"
+        hits, alarms = (called[rows["label"] == label].mean() for label in ("fake", "real"))
+        right = share * hits
+        ax.plot(share, right / (right + (1 - share) * alarms), label=name)
+    ax.set(
+        xscale="log", xlabel="share of fakes among the photos", ylabel="FAKE is right",
+        title="How often FAKE is right, by how rare fakes are", ylim=(0, 1.02),
+    )  # fmt: skip
+    ax.set_xticks([0.001, 0.01, 0.1, 0.5], ["1 in 1,000", "1 in 100", "1 in 10", "1 in 2"])
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    return ax
+
+
 def plot_precision_recall(predictions: dict[str, pd.DataFrame], ax: Axes | None = None) -> Axes:
     """Show the precision-recall curve of each detector."""
     ax = ax or _axes(4, 4)
@@ -203,10 +225,13 @@ def plot_precision_recall(predictions: dict[str, pd.DataFrame], ax: Axes | None 
 def plot_calibration(
     predictions: dict[str, pd.DataFrame], bins: int = 5, ax: Axes | None = None
 ) -> Axes:
-    """Show the share of fakes among photos with about the same P(fake), with 95% intervals."""
+    """Show the share of fakes among photos with about the same P(fake), with 95% intervals.
+
+    P(fake) is that at the photos' own share of fakes.
+    """
     ax = ax or _axes(4, 4)
     for name, rows in predictions.items():
-        ordered = rows.sort_values("p_fake")
+        ordered = rows.assign(p_fake=stated_for(rows)).sort_values("p_fake")
         parts = [ordered.iloc[i] for i in np.array_split(np.arange(len(ordered)), bins)]
         said = np.array([part["p_fake"].mean() for part in parts])
         fakes = np.array([(part["label"] == "fake").sum() for part in parts])

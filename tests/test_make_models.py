@@ -118,7 +118,7 @@ def test_real_and_fake_weigh_the_same_within_each_class_of_resolution():
         *[("real", "small", 128)] * 100, *[("fake", "far", 200)] * 36,
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["label", "source", "width"])
-    shares = make_models.even_shares(table.assign(height=table["width"]))
+    shares = make_models.even_shares(table.assign(height=table["width"], family="any"))
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["real/large"] == pytest.approx(shares["fake/many"] + shares["fake/few"])
     assert shares["real/small"] == pytest.approx(shares["fake/far"])
@@ -129,8 +129,17 @@ def test_real_and_fake_weigh_the_same_within_each_class_of_resolution():
 def test_a_huge_source_weighs_no_more_than_a_large_one():
     table = pd.DataFrame({"label": ["real"] * 9000 + ["fake"] * 10, "source": "a", "width": 256})
     table.loc[table.index[:3000], "source"] = "b"
-    shares = make_models.even_shares(table.assign(height=256))
+    shares = make_models.even_shares(table.assign(height=256, family="any"))
     assert shares["real/a"] == shares["real/b"]
+
+
+def test_a_family_weighs_as_the_square_root_of_its_sources():
+    table = pd.DataFrame({"label": "fake", "source": list("abcde") * 400, "width": 256})
+    table["family"] = table["source"].map(dict.fromkeys("abcd", "gan") | {"e": "diffusion"})
+    real = pd.DataFrame({"label": ["real"] * 400, "source": "a", "width": 256, "family": "photo"})
+    shares = make_models.even_shares(pd.concat([table, real]).assign(height=256))
+    gan = sum(shares[f"fake/{source}"] for source in "abcd")
+    assert gan == pytest.approx(2 * shares["fake/e"])
 
 
 def test_training_sees_windows_of_the_frames_and_what_comes_out_takes_whole_ones(

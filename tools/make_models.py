@@ -55,7 +55,7 @@ RECIPES = {
     },
     "efficientnet": {
         "model": "efficientnet_lite0", "image_size": 240, "window": 160, "dropout": 0.3,
-        "epochs": 50, "photos": 10_000, "learning_rate": 1e-3, "augment": "mixed", "forged": 0.1,
+        "epochs": 21, "photos": 24_000, "learning_rate": 1e-3, "augment": "mixed", "forged": 0.1,
         "warmup": 0.03, "average": 0.999, "keep": "epoch",
     },
 }  # fmt: skip
@@ -115,7 +115,7 @@ def main() -> int:
 
 
 def _read() -> Dataset:
-    return join([read_dataset(name) for name in DATA])
+    return join([read_dataset(name, both_labels=False) for name in DATA])
 
 
 def _frames() -> Path:
@@ -128,18 +128,21 @@ def even_shares(manifest: pd.DataFrame) -> dict[str, float]:
 
     Within each class of resolution real and fake weigh the same, so that sharpness and size argue
     for no label; the classes weigh as much as the square root of their photos. Within a class and
-    label, a source weighs as much as the square root of its photos, of :data:`CAP` at most: large
-    sources do not drown small ones, small ones are not learned by heart.
+    label, a source weighs as much as the square root of its photos, of :data:`CAP` at most, and a
+    family of sources as the square root of their weights: what is large does not drown what is
+    small, and what is small is not learned by heart.
 
     Args:
         manifest: of the training photos, with ``width`` and ``height``.
     """
     side = manifest[["width", "height"]].min(axis=1)
     rows = manifest.assign(key=manifest["label"] + "/" + manifest["source"], side=side)
-    sources = rows.groupby("key").agg(label=("label", "first"), side=("side", "median"),
-                                      photos=("key", "size"))  # fmt: skip
+    sources = rows.groupby("key").agg(label=("label", "first"), family=("family", "first"),
+                                      side=("side", "median"), photos=("key", "size"))  # fmt: skip
     sources["portrait"] = sources["side"] >= PORTRAIT
     sources["weight"] = np.sqrt(sources["photos"].clip(upper=CAP))
+    of_family = sources.groupby(["portrait", "label", "family"])["weight"].transform("sum")
+    sources["weight"] /= np.sqrt(of_family)
     of_label = sources.groupby(["portrait", "label"])["weight"].transform("sum")
     of_class = np.sqrt(sources.groupby("portrait")["photos"].transform("sum"))
     # A class without one of the labels would teach that its resolution is the other one's.

@@ -89,8 +89,9 @@ class Dataset:
 
 
 def read_dataset(
-    folder: str | Path, layout: str = "auto", seed: int = 0, *, must_split: bool = True
-) -> Dataset:
+    folder: str | Path, layout: str = "auto", seed: int = 0, *, must_split: bool = True,
+    both_labels: bool = True,
+) -> Dataset:  # fmt: skip
     """Read a data set in the layout in which people have it.
 
     Labels come from the class folders (any letter case, any depth) or from ``manifest.csv``; where
@@ -103,6 +104,7 @@ def read_dataset(
         layout: one of :data:`LAYOUTS`, or ``auto`` to find out.
         seed: of the splits that are made here.
         must_split: refuse data of which no splits can be made; else all of it is called train.
+        both_labels: refuse data of one label alone; else it may be a part of what is joined.
 
     Raises:
         UserError: no such folder, no images, only one of the two labels, labels that contradict
@@ -123,7 +125,7 @@ def read_dataset(
     reading = LAYOUTS[layout](listing)
     frame, unusable = _with_file_facts(root, reading.frame)
     problems = [asdict(problem) for problem in listing.problems + reading.problems + unusable]
-    _check_labels(root, frame, unusable)
+    _check_labels(root, frame, unusable, both_labels)
     if layout == "plain":
         reading.notes += tables_unused(listing)
     frame = frame.sort_values("file", ignore_index=True)
@@ -199,13 +201,15 @@ def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     return frame, unusable
 
 
-def _check_labels(root: Path, frame: pd.DataFrame, unusable: list[Problem]) -> None:
+def _check_labels(
+    root: Path, frame: pd.DataFrame, unusable: list[Problem], both_labels: bool
+) -> None:
     if frame.empty:
         first = f"; the first: {unusable[0].file}: {unusable[0].problem}" if unusable else ""
         raise UserError(f"{root}: none of the files is a readable image{first}.")
     there = set(frame["label"])
     for label in LABELS:
-        if label not in there:
+        if both_labels and label not in there:
             raise UserError(
                 f"{root} has only {there.pop()} images; a detector needs real and fake ones."
             )

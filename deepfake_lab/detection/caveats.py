@@ -62,14 +62,13 @@ def tell_faces(verdicts: Sequence[str]) -> str:
 
 
 def of_face(
-    framed: FramedFace, p_fake: float, threshold: float, config: dict, sharpness: float | None
+    framed: FramedFace, p_fake: float, config: dict, sharpness: float | None
 ) -> Iterator[str]:
     """Yield what holds for one face, or for the square that was judged where there is none.
 
     Args:
         framed: what was judged.
         p_fake: the answer.
-        threshold: from which P(fake) on it is called FAKE.
         config: of the detector.
         sharpness: of what was judged, see
             :func:`deepfake_lab.photos.sharpness.measure_sharpness`; None for a detector that was
@@ -88,12 +87,6 @@ def of_face(
         yield (
             f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "
             "read the answer as 'do not know'."
-        )
-    if 0.5 <= p_fake < threshold:
-        many = " of a photo with so many faces" if threshold > config["threshold"] else ""
-        yield (
-            f"REAL is said although fake is likelier: FAKE{many} is said from {threshold:.1%} "
-            "on, so that few real photos are called fake."
         )
 
 

@@ -18,6 +18,7 @@ from deepfake_lab import paths
 from deepfake_lab.detection import caveats
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, JudgedFace, small_copy
 from deepfake_lab.detection.prediction import Prediction
+from deepfake_lab.detection.prior import checked_prior
 from deepfake_lab.detection.runfolder import checksum, read_run
 from deepfake_lab.errors import UserError
 from deepfake_lab.extras import require
@@ -68,13 +69,18 @@ class Detector:
         folder: its run folder.
         config: the content of ``detector.json``.
         quantised: what is known of the quantised model, where that one answers; else None.
+        prior: the share of fakes among the photos asked about, which P(fake) takes for granted.
     """
 
-    def __init__(self, folder: Path, config: dict, model: bytes, quantised: dict | None = None):
+    def __init__(
+        self, folder: Path, config: dict, model: bytes, quantised: dict | None = None,
+        prior: float | None = None,
+    ):  # fmt: skip
         self.name: str = config["name"]
         self.folder = folder
         self.config = config
         self.quantised = quantised
+        self.prior: float = config["prior"] if prior is None else checked_prior(prior)
         self._graph = Graph(model)
         # Pillow gives each image's memory back to the system and asks for it anew for the next,
         # which takes as long as decoding a small photo.
@@ -82,8 +88,9 @@ class Detector:
 
     @classmethod
     def load(
-        cls, name: str | Path, out_dir: str | Path = "", quantised: bool = False
-    ) -> "Detector":
+        cls, name: str | Path, out_dir: str | Path = "", quantised: bool = False,
+        prior: float | None = None,
+    ) -> "Detector":  # fmt: skip
         """Load a detector by name or from its run folder.
 
         The model that answers is checked against its checksum; ``model.keras`` by who reads it.
@@ -93,18 +100,32 @@ class Detector:
             out_dir: where the run was written; see :func:`deepfake_lab.paths.home`.
             quantised: answer with the smaller model that `deepfake-lab export` made. What that
                 costs was measured there and is said in :attr:`about`.
+            prior: the share of fakes among the photos that will be asked about, in (0, 1); None for
+                the one that was chosen on validation photos so that few real photos of any source
+                are called fake. A larger one finds more fakes and has more false alarms.
 
         Raises:
-            UserError: no such detector, a run folder that lacks a part or holds a damaged one, or
-                no quantised model.
+            UserError: no such detector, a run folder that lacks a part or holds a damaged one,
+                no quantised model, or a prior that is no share.
         """
+        prior = None if prior is None else checked_prior(prior)
         folder = paths.model_folder(name, out_dir)
         config, model = read_run(folder, quantised)
-        return cls(folder, config, model, config["quantised"] if quantised else None)
+        return cls(folder, config, model, config["quantised"] if quantised else None, prior)
 
-    def __reduce__(self) -> tuple[Callable[..., "Detector"], tuple[Path, str, bool]]:
+    def __reduce__(self) -> tuple[Callable[..., "Detector"], tuple[Path, str, bool, float]]:
         # A copy in another process reads the run folder itself: interpreters cannot travel.
-        return type(self).load, (self.folder, "", self.quantised is not None)
+        return type(self).load, (self.folder, "", self.quantised is not None, self.prior)
+
+    def at(self, prior: float) -> "Detector":
+        """Return the same detector, asked about photos of which another share is fake.
+
+        Raises:
+            UserError: a prior that is no share.
+        """
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, prior=checked_prior(prior))
+        return other
 
     @property
     def weights(self) -> str:
@@ -158,10 +179,28 @@ class Detector:
             outputs = list(overlapped(self._run_all, pixels))
         return np.array([output["logit"].item() for output in outputs], np.float32)
 
-    def probability(self, logits: np.ndarray) -> np.ndarray:
-        """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given."""
+    def probability(self, logits: float | np.ndarray, faces: int | np.ndarray = 1) -> np.ndarray:
+        """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given.
+
+        It holds where a share :attr:`prior` of the photos is fake: after Bayes, its odds are those
+        of photos half of which are fake, times the odds of the prior.
+
+        Each face of a photo is one more chance of a false alarm. So that a photo of n real faces
+        is called fake no more often than a photo of one, the prior odds of each are an n-th: after
+        Bonferroni, each face may be called fake by mistake an n-th as often, and of a calibrated
+        score the share of real faces above it falls as its odds rise. ``benchmarks/groups.py``
+        measures what comes of it.
+
+        Args:
+            logits: raw scores.
+            faces: how many faces of each photo are judged.
+
+        Source: M. Saerens et al., "Adjusting the Outputs of a Classifier to New a Priori
+            Probabilities", Neural Computation 14(1), 2002.
+        """
         calibration = self.config["calibration"]
-        scaled = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
+        even = np.asarray(logits, np.float64) / calibration["temperature"] + calibration["bias"]
+        scaled = even + np.log(self.prior / (1 - self.prior)) - np.log(np.maximum(faces, 1))
         return 1 / (1 + np.exp(-np.clip(scaled, -80, 80)))
 
     @overload
@@ -208,7 +247,8 @@ class Detector:
 
         Returns:
             The predictions frame: the manifest's columns (``path, file`` for a folder or paths)
-            and ``p_fake, verdict, confidence, uncertain, face_found, model, error``; of a folder
+            and ``p_fake, verdict, confidence, uncertain, face_found, prior, model, error``; of a
+            folder
             or paths also how many ``faces`` were judged, and the texts ``caveats`` and
             ``evidence``. A photo that cannot be read keeps its row: the reason stands in ``error``
             and p_fake is missing. Of a frame, as of labelled data, the largest face is judged; else
@@ -266,7 +306,8 @@ class Detector:
             require("distributed")
             from deepfake_lab.cluster import Recipe, spread
 
-            recipe = Recipe(_arrived, (self.folder, self.config, self._graph.model, self.quantised))
+            parts = (self.folder, self.config, self._graph.model, self.quantised, self.prior)
+            recipe = Recipe(_arrived, parts)
             work = partial(_judge_there, change, most_faces, os.getcwd())
             return spread(cluster, work, map(_named, photos), _not_judged, recipe)
         return overlapped(
@@ -310,22 +351,6 @@ class Detector:
             for photo, name, one in zip(photos, names, seen)
         ]  # fmt: skip
 
-    def threshold(self, faces: int | np.ndarray = 1) -> float | np.ndarray:
-        """Return from which P(fake) on a face is called FAKE.
-
-        Each face is one more chance of a false alarm. So that a photo of n real faces is called
-        fake no more often than a photo of one, the odds that a face needs are n times as high:
-        after Bonferroni, each face may be called fake by mistake an n-th as often, and of a
-        calibrated score the share of real faces above it falls as its odds rise.
-        ``benchmarks/groups.py`` measures what comes of it.
-
-        Args:
-            faces: how many faces of the photo are judged; a number, or an array of them.
-        """
-        threshold = self.config["threshold"]
-        more = np.maximum(faces, 1) - 1  # none: the threshold itself, to the last digit
-        return threshold + (1 - threshold) * threshold * more / (1 + threshold * more)
-
     def answers(
         self, manifest: "pd.DataFrame", logits: np.ndarray, faces: int | np.ndarray = 1
     ) -> "pd.DataFrame":
@@ -338,9 +363,9 @@ class Detector:
         """
         import pandas as pd
 
-        p_fake = self.probability(logits)
+        p_fake = self.probability(logits, faces)
         low, high = self.config["uncertain_band"]
-        fake = p_fake >= self.threshold(faces)
+        fake = p_fake >= 0.5
         answered = pd.Series(~np.isnan(p_fake), index=manifest.index)
         answers = manifest.assign(
             p_fake=p_fake,
@@ -348,6 +373,7 @@ class Detector:
             confidence=np.where(fake, p_fake, 1 - p_fake),
             uncertain=((low < p_fake) & (p_fake < high))
             | (answered & ~manifest["face_found"].astype(bool)),
+            prior=self.prior,
             model=self.name,
             error=manifest["error"] if "error" in manifest else "",
         )
@@ -410,31 +436,33 @@ class Detector:
             detector=self,
             photo_size=seen.size,
             preview=seen.preview,
+            prior=self.prior,
             faces=tuple(judged) if framed.face is not None else (),
         )  # fmt: skip
 
     def _judged(self, framed: FramedFace, output: dict[str, np.ndarray], faces: int) -> JudgedFace:
         logit = output["logit"].item()
-        p_fake = self.probability(logit).item()
-        threshold = float(self.threshold(faces))
-        verdict = "FAKE" if p_fake >= threshold else "REAL"
+        p_fake = self.probability(logit, faces).item()
+        verdict = "FAKE" if p_fake >= 0.5 else "REAL"
         low, high = self.config["uncertain_band"]
         sharpness = output["sharpness"].item() if "sharpness" in output else None
         return JudgedFace(
             p_fake, verdict, p_fake if verdict == "FAKE" else 1 - p_fake, low < p_fake < high,
             framed,
-            caveats=tuple(caveats.of_face(framed, p_fake, threshold, self.config, sharpness)),
+            caveats=tuple(caveats.of_face(framed, p_fake, self.config, sharpness)),
             logit=logit,
             activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
         )  # fmt: skip
 
 
-def _arrived(folder: Path, config: dict, model: bytes, quantised: dict | None) -> Detector:
+def _arrived(
+    folder: Path, config: dict, model: bytes, quantised: dict | None, prior: float
+) -> Detector:
     """Return the detector that has come to a worker of a cluster; no file is read there."""
     record = quantised or {"sha256": config["sha256"]["model.tflite"]}
     if checksum(model) != record["sha256"]:
         raise UserError(f"The detector '{config['name']}' was damaged on its way to a worker.")
-    return Detector(folder, config, model, quantised)
+    return Detector(folder, config, model, quantised, prior)
 
 
 def _judge_there(

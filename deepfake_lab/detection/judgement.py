@@ -15,7 +15,9 @@ if TYPE_CHECKING:  # pandas takes longer to import than a photo takes to judge
     import pandas as pd
 
 #: What a manifest gets added; see ``Detector.predict_many``.
-ANSWER_COLUMNS = ["p_fake", "verdict", "confidence", "uncertain", "face_found", "model", "error"]
+ANSWER_COLUMNS = [
+    "p_fake", "verdict", "confidence", "uncertain", "face_found", "prior", "model", "error",
+]  # fmt: skip
 
 
 #: Longest side, in pixels, of the photo that an answer keeps to show: less than twice this.
@@ -105,7 +107,8 @@ class Judgement:
 
     Attributes:
         name: the photo's name, for people.
-        p_fake: calibrated probability in [0, 1] that the photo is fake.
+        p_fake: calibrated probability in [0, 1] that the photo is fake, where a share `prior` of
+            all photos asked about is.
         verdict: ``FAKE`` or ``REAL``.
         confidence: calibrated probability in [0, 1] of that verdict.
         uncertain: whether p_fake lies in the band in which the detector errs too often, or no face
@@ -121,6 +124,8 @@ class Judgement:
         photo_size: width and height of the photo in pixels.
         preview: (h, w, 3) uint8, the photo at a size to show; None where many were asked about.
         faces: the answer about each face, the largest first; empty where none was found.
+        prior: the share of fakes that was taken for granted; of each of n faces of a photo, an n-th
+            of its odds.
     """
 
     name: str
@@ -138,6 +143,7 @@ class Judgement:
     photo_size: tuple[int, int] = (0, 0)
     preview: np.ndarray | None = field(default=None, repr=False, compare=False)
     faces: tuple[JudgedFace, ...] = ()
+    prior: float = 0.5
 
     @property
     def face_found(self) -> bool:

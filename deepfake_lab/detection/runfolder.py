@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from deepfake_lab import paths
+from deepfake_lab.detection.prior import checked_prior, from_threshold
 from deepfake_lab.errors import UserError
 
 #: What a run folder holds; one that lacks a part is refused.
@@ -94,8 +95,11 @@ def _read_config(file: Path) -> dict:
             )
         _ = [config["sha256"][part] for part in HASHED]
         _ = [config["calibration"][part] for part in ("temperature", "bias")]
-        _ = [config[part] for part in ("name", "image_size", "framing", "threshold")]
+        if "prior" not in config:  # an older version wrote it
+            config |= from_threshold(config["threshold"], config["uncertain_band"])
+        _ = [config[part] for part in ("name", "image_size", "framing")]
         _low, _high = config["uncertain_band"]
+        checked_prior(config["prior"])
         _ = config["data"]["name"], config["data"]["train"]
         if "sharpness" in config:
             _ = [config["sharpness"][part] for part in ("center", "spread", "slope", "zero")]

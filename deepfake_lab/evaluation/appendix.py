@@ -29,7 +29,10 @@ _TITLES = {
 
 _METHOD = """\
 - A score is P(fake) after calibration; FAKE is the positive class. Nothing was chosen on these
-  photos: model, calibration, threshold and uncertain band are those of the run folder.
+  photos: model, calibration, prior and uncertain band are those of the run folder.
+- P(fake) is stated for a share of fakes, the prior. Brier score, ECE and reliability take it at the
+  share that these photos have (one half where both labels weigh the same): only so can it be held
+  against what was fake.
 - In the tables of kinds, sources and damage **both labels weigh the same**, whatever their numbers,
   so that average precision, Brier score and ECE of kinds with few and with many fakes can be
   compared. Answers outside the band and reliability count photos as they come, and so does `test`
@@ -167,7 +170,7 @@ def report(found: Results, figures: list[str]) -> str:
         "",
         f"{config['architecture']}, input {config['image_size']} px, framing "
         f"`{config['framing']}`; weights sha256 `{config['sha256']['model.tflite']}`. "
-        f"{views.calibration(config)}; FAKE from P(fake) = {config['threshold']:g} on; "
+        f"{views.calibration(config)}, at a prior (share of fakes) of {config['prior']:g}; "
         f"between {low:.3f} and {high:.3f} the answer is "
         '"do not know".',
         "",

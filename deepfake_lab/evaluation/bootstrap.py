@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from deepfake_lab.detection.prior import at_prior
 from deepfake_lab.evaluation.metrics import Scores, measure
 
 Numbers = TypeVar("Numbers", float, np.ndarray)
@@ -99,9 +100,11 @@ def measure_parts(
     """
     is_fake = (rows["label"] == "fake").to_numpy(bool)
     called = (rows["verdict"] == "FAKE").to_numpy(bool)
-    p_fake = rows["p_fake"].to_numpy(float)
     chosen = {key: np.flatnonzero(part) for key, part in parts.items()}
-    scores = {key: Scores.of(is_fake[i], p_fake[i], called[i]) for key, i in chosen.items()}
+    scores = {
+        key: Scores.of(is_fake[i], stated_for(rows.iloc[i], balanced), called[i])
+        for key, i in chosen.items()
+    }
     draws: dict = {key: [] for key in parts}
     for weights in resamples(rows["group"].to_numpy(), seed):
         for key, i in chosen.items():
@@ -112,6 +115,22 @@ def measure_parts(
         )
         for key in parts
     }
+
+
+def stated_for(rows: pd.DataFrame, balanced: bool = False) -> np.ndarray:
+    """Return P(fake) where the share of fakes is that of these very photos, (N,).
+
+    Only so can it be held against the share that is fake, in a Brier score or a calibration error;
+    the order of the photos, and so any AUC, is the same at every prior.
+
+    Args:
+        rows: answered photos; without a column ``prior``, P(fake) was stated for one half.
+        balanced: take both labels as equally frequent.
+    """
+    p_fake = rows["p_fake"].to_numpy(float)
+    share = 0.5 if balanced else float((rows["label"] == "fake").mean())
+    prior = rows["prior"].to_numpy(float) if "prior" in rows else 0.5
+    return at_prior(p_fake, prior, share) if 0 < share < 1 else p_fake
 
 
 def mean_of(measured: list[Measured]) -> Measured:

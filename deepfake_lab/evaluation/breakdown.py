@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab.data.sources import with_origin
-from deepfake_lab.evaluation.bootstrap import share_of, wilson_interval
+from deepfake_lab.evaluation.bootstrap import share_of, stated_for, wilson_interval
 from deepfake_lab.evaluation.degradations import measure_families, with_interval
 from deepfake_lab.evaluation.metrics import LOW_FPR
 from deepfake_lab.evaluation.predictions import answered
@@ -164,6 +164,8 @@ def coverage_table(predictions: pd.DataFrame) -> pd.DataFrame:
 def reliability_table(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """Compare what P(fake) says with the share that is fake, in bins of about equal count.
 
+    P(fake) is that at the data set's own share of fakes.
+
     Returns:
         A row per data set and bin: ``data, said`` (mean P(fake)), ``share`` (of fakes, with
         ``_low`` and ``_high``), ``photos``.
@@ -171,7 +173,8 @@ def reliability_table(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame
     rows = prepared(predictions)
     table = []
     for data, here in data_parts(rows).items():
-        part = rows[here].sort_values("p_fake")
+        part = rows[here]
+        part = part.assign(p_fake=stated_for(part)).sort_values("p_fake")
         for index in np.array_split(np.arange(len(part)), min(bins, len(part))):
             cell = part.iloc[index]
             fakes = int((cell["label"] == "fake").sum())

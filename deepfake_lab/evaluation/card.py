@@ -187,24 +187,26 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             "logarithm of the mean absolute Laplacian, taken as "
             f"{' to '.join(f'{end:.2f}' for end in scale['sharpness'])} at the least and the most. "
             "Sharp real photos score higher, and spread wider, than soft ones; divided so, real "
-            "validation photos of any sharpness spread alike, and one threshold serves for all."
+            "validation photos of any sharpness spread alike, and one prior serves for all."
         )
     yield (
         f"{views.calibration(config)}, "
-        f"fitted on validation photos with both labels weighing the same; FAKE from P(fake) = "
-        f"{config['threshold']:g} on."
+        f"fitted on validation photos, for photos of which a share of {config['prior']:g} is fake "
+        "(the prior): the same score means less where fakes are rare. The verdict is what is "
+        "likelier. Whoever knows the share among her own photos names it (`--prior`), and finds "
+        "more fakes, or has fewer false alarms."
     )
     if promise := config.get("false_alarms"):
         yield (
             f"By the validation photos it is {promise['confidence']:.0%} sure, for each source of "
             f"real photos by itself, that no more than {promise['at_most']:.0%} of them are called "
-            "FAKE from there on, if each photo speaks for itself: where many photos show the same "
+            "FAKE at that prior, if each photo speaks for itself: where many photos show the same "
             "few people, that is too bold. Of a camera that is none of these sources it says "
             "nothing."
         )
     yield (
-        "That holds for a photo of one face. Of a photo with n faces each is called FAKE only at n "
-        "times those odds, since each is one more chance of a false alarm; the photo's verdict is "
+        "That holds for a photo of one face. Of a photo with n faces each has an n-th of the odds "
+        "of the prior, since each is one more chance of a false alarm; the photo's verdict is "
         "that of the most suspicious face. Tilted heads are set upright first. All tests here are "
         "of the largest face of each photo."
     )

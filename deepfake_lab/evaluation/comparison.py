@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from deepfake_lab.errors import UserError
-from deepfake_lab.evaluation.bootstrap import LEVEL, resamples
+from deepfake_lab.evaluation.bootstrap import LEVEL, resamples, stated_for
 from deepfake_lab.evaluation.metrics import METRICS, Scores, measure
 from deepfake_lab.evaluation.predictions import answered
 from deepfake_lab.evaluation.runs import FACTS, parameters_of
@@ -168,7 +168,7 @@ class _Measured:
         rows = [run.loc[common] for run in rows]
         is_fake = (rows[0]["label"] == "fake").to_numpy(bool)
         scores = [
-            Scores.of(is_fake, run["p_fake"].to_numpy(float), (run["verdict"] == "FAKE").to_numpy())
+            Scores.of(is_fake, stated_for(run), (run["verdict"] == "FAKE").to_numpy())
             for run in rows
         ]
         groups = rows[0]["group"].to_numpy()

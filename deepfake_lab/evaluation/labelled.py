@@ -130,8 +130,7 @@ def _as_it_is(
         only, other = frame["label"].iloc[0], {"real": "fake", "fake": "real"}
         rate = "false alarms" if only == "real" else "misses"
         notes.append(
-            f"it has no {other[only]} photos: {rate} at the threshold can be told, but neither AUC "
-            "nor calibration"
+            f"it has no {other[only]} photos: {rate} can be told, but neither AUC nor calibration"
         )
     if split:
         frame["split"] = split

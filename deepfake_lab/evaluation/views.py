@@ -3,6 +3,8 @@
 A cell says ``0.978 [0.960, 0.990]``: the value and its 95% interval; shares are in percent.
 """
 
+import math
+
 import pandas as pd
 
 from deepfake_lab.evaluation.results import Results
@@ -146,8 +148,9 @@ def share(value: float, low: float | None = None, high: float | None = None) -> 
 
 
 def calibration(config: dict) -> str:
-    """Return how a detector makes a probability of its raw score, as a formula."""
+    """Return how a detector makes a probability of its raw score, as a formula, at its prior."""
     temperature, bias = (config["calibration"][part] for part in ("temperature", "bias"))
+    bias += math.log(config["prior"] / (1 - config["prior"]))
     sign = "-" if bias < 0 else "+"
     return f"P(fake) = sigmoid(logit / {temperature:.4g} {sign} {abs(bias):.4g})"
 

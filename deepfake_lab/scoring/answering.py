@@ -45,13 +45,15 @@ def predict(options: argparse.Namespace) -> int:
     """Answer about photos and return the exit status: 0, 1 some failed, 2 all failed.
 
     Args:
-        options: ``photos, model, quantised, format, out, explain, cluster, each_face`` as the
-            command takes them; ``format`` is None where nobody chose one.
+        options: ``photos, model, prior, quantised, format, out, explain, cluster, each_face``
+            as the command takes them; ``format`` is None where nobody chose one.
 
     Raises:
         UserError: nothing can be done: no such detector, an output that cannot be written.
     """
-    detector = Detector.load(options.model or paths.default_model(), quantised=options.quantised)
+    detector = Detector.load(
+        options.model or paths.default_model(), quantised=options.quantised, prior=options.prior
+    )
     if options.cluster and options.explain is not None:
         raise UserError("--explain draws on this machine: leave out --cluster, or --explain.")
     maps = None
@@ -131,6 +133,7 @@ def _as_row(path: str, seen: Stamp, answer: Prediction | UserError, detector: De
         "uncertain": given.uncertain if given else False,
         "face_found": given.face_found if given else False,
         "faces": len(given.faces) if given else 0,
+        "prior": detector.prior,
         "model": detector.name,
         "weights": detector.weights,
         **(given.texts if given else {"caveats": "", "evidence": ""}),
@@ -234,7 +237,7 @@ def _answer_all(
         file = None
         if options.out is not None:
             columns = FACE_COLUMNS if options.each_face else COLUMNS
-            file = ScoreFile(options.out, detector.name, detector.weights, columns)
+            file = ScoreFile(options.out, detector.name, detector.weights, detector.prior, columns)
             stack.callback(file.close)
 
         def left() -> Iterator[Found]:

@@ -30,8 +30,8 @@ from deepfake_lab.printing import unicode_name
 #: ``error`` where there is none.
 COLUMNS: dict[str, type] = {
     "path": str, "bytes": int, "modified": str, "verdict": str, "confidence": float,
-    "p_fake": float, "uncertain": bool, "face_found": bool, "faces": int, "model": str,
-    "weights": str, "caveats": str, "evidence": str, "error": str,
+    "p_fake": float, "uncertain": bool, "face_found": bool, "faces": int, "prior": float,
+    "model": str, "weights": str, "caveats": str, "evidence": str, "error": str,
 }  # fmt: skip
 
 #: Columns where each face has a row of its own: beside the photo's, the face's number (the largest
@@ -81,6 +81,7 @@ class ScoreFile:
             wrote there, or left half done, is kept and gone on with.
         model: the detector's name.
         weights: see :attr:`deepfake_lab.detection.detector.Detector.weights`.
+        prior: see :class:`deepfake_lab.detection.detector.Detector`.
         columns: of the file, with their types: :data:`COLUMNS` or :data:`FACE_COLUMNS`.
 
     Attributes:
@@ -92,10 +93,13 @@ class ScoreFile:
             detector or of something else, or one that another run is writing.
     """
 
-    def __init__(self, file: Path, model: str, weights: str, columns: dict[str, type] = COLUMNS):
+    def __init__(
+        self, file: Path, model: str, weights: str, prior: float,
+        columns: dict[str, type] = COLUMNS,
+    ):  # fmt: skip
         self.file = file
         self._columns = columns
-        self._model, self._weights = model, weights
+        self._model, self._weights, self._prior = model, weights, prior
         if file.suffix.lower() not in (".csv", ".parquet"):
             raise UserError(f"--out {file}: the name must end in .csv or .parquet.")
         self._part = file.with_name(f"{file.name}.part")
@@ -193,6 +197,11 @@ class ScoreFile:
             raise UserError(
                 f"{self.file} holds answers of the detector '{row['model']}' ({row['weights']}), "
                 f"not of '{self._model}' ({self._weights}): choose another --out or remove it."
+            )
+        if row["prior"] != self._prior:
+            raise UserError(
+                f"{self.file} holds answers for a prior of {row['prior']:g}, not "
+                f"{self._prior:g}: choose another --out or remove it."
             )
 
     def _remember(self, rows: list[Row]) -> None:

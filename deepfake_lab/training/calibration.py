@@ -4,6 +4,7 @@ import numpy as np
 from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression, QuantileRegressor
 
+from deepfake_lab.detection.prior import at_prior
 from deepfake_lab.errors import UserError
 
 #: Outside the uncertain band, at most this share of the verdicts may be wrong, as far as the
@@ -65,25 +66,27 @@ def fit_calibration(
     sources: np.ndarray | None = None,
     max_false_alarms: float | None = None,
 ) -> dict:
-    """Choose calibration, threshold and uncertain band on validation photos.
+    """Choose calibration, prior and uncertain band on validation photos.
 
-    Platt scaling with both labels weighted alike: P(fake) = sigmoid(logit / temperature + bias).
-    For such a probability the threshold with the fewest errors is 0.5; it is raised until the
-    validation photos make it CONFIDENCE sure, for each source of real photos by itself, that they
-    are not called fake too often: the fewer photos of a source, the wider its margin. A mild
-    penalty, the same for logits of any scale, keeps the temperature finite where validation is
-    classified without an error.
+    Platt scaling with both labels weighted alike: P(fake) = sigmoid(logit / temperature + bias),
+    where one photo in two is fake. Of photos of which a smaller share is, the *prior*, the odds are
+    smaller by the odds of that share. What is likelier is said: the prior is the largest, at most
+    one half, at which the validation photos make it CONFIDENCE sure, for each source of real photos
+    by itself, that they are not called fake too often: the fewer photos of a source, the wider its
+    margin. A mild penalty, the same for logits of any scale, keeps the temperature finite where
+    validation is classified without an error.
 
     Args:
         logits: (N,) raw scores of validation photos.
         labels: (N,) 1 for fake, 0 for real; both must occur.
         sources: (N,) which source each photo is from; needed with `max_false_alarms`.
         max_false_alarms: largest share of any source's real photos, seen or not, that may be called
-            fake; None for a threshold of 0.5.
+            fake; None for a prior of one half.
 
     Returns:
-        ``calibration`` (``temperature``, ``bias``), ``threshold`` and ``uncertain_band``
-        ([low, high] of P(fake)), as ``detector.json`` has them; where there are photos enough to
+        ``calibration`` (``temperature``, ``bias``, for a prior of one half), ``prior`` and
+        ``uncertain_band`` ([low, high] of P(fake) at that prior), as ``detector.json`` has them;
+        where there are photos enough to
         show that `max_false_alarms` is kept, also ``false_alarms`` (``at_most``, ``confidence``).
 
     Raises:
@@ -110,52 +113,55 @@ def fit_calibration(
     slope = float(slope / spread)
     bias = float(bias - slope * center)
     p_fake = 1 / (1 + np.exp(-(logits * slope + bias)))
-    promise, threshold = {}, 0.5
+    promise, prior = {}, 0.5
     if max_false_alarms is not None and sources is not None:
-        threshold, shown = _threshold(p_fake, labels, sources, max_false_alarms)
+        prior, shown = _prior(p_fake, labels, sources, max_false_alarms)
         if shown:
             promise = {"false_alarms": {"at_most": max_false_alarms, "confidence": CONFIDENCE}}
     return {
         "calibration": {"temperature": 1 / slope, "bias": bias},
-        "threshold": threshold,
-        "uncertain_band": _band(p_fake, labels, threshold),
+        "prior": prior,
+        "uncertain_band": _band(at_prior(p_fake, 0.5, prior), labels),
     } | promise
 
 
-def _threshold(
+def _prior(
     p_fake: np.ndarray, labels: np.ndarray, sources: np.ndarray, max_false_alarms: float
 ) -> tuple[float, bool]:
-    """Return the lowest threshold, 0.5 or more, at which no source has too many false alarms.
+    """Return the largest prior, 0.5 or less, at which no source has too many false alarms.
 
     And whether there are photos enough of every source to show that: of 21 or fewer not even none
     called fake makes it 90% sure that at most a tenth of all would be; none is allowed then.
     Photos count as independent: of a few people photographed often, they show less than that.
     """
-    thresholds, shown = [0.5], True
+    highest, shown = [0.0], True
     for source in np.unique(sources[labels == 0]):
         scores = np.sort(p_fake[(labels == 0) & (sources == source)])[::-1]  # the highest first
         wrong = np.arange(len(scores))
         # After Clopper and Pearson: the most that so many wrong ones leave likely of all.
         good = wrong[beta.ppf(CONFIDENCE, wrong + 1, len(scores) - wrong) <= max_false_alarms]
-        thresholds.append(np.nextafter(scores[good.max(initial=0)], np.inf))
+        highest.append(scores[good.max(initial=0)])
         shown &= len(good) > 0
-    return float(max(thresholds)), shown
+    # At a prior of 1 - p, what scored p lies at one half; rounded down, it lies below.
+    rest = max(1 - max(highest), 1e-6)
+    digits = 10 ** (2 - np.floor(np.log10(rest)))
+    return min(0.5, float((np.ceil(rest * digits) - 1) / digits)), shown
 
 
-def _band(p_fake: np.ndarray, labels: np.ndarray, threshold: float) -> list[float]:
-    """Return the narrowest band around the threshold that leaves most photos outside it, few wrong.
+def _band(p_fake: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Return the narrowest band around one half that leaves most photos outside it, few wrong.
 
     Few: at most MAX_ERROR, estimated by Laplace's rule of succession, (wrong + 1) / (photos + 2): a
     handful of photos without an error does not show that errors are rare. Where no band is good
     enough, everything is uncertain.
     """
-    real, fake = p_fake[p_fake < threshold], p_fake[p_fake >= threshold]
-    # Where the band may begin and end: at a photo's score or at the threshold itself.
-    lows = _candidates(np.append(real, threshold))[::-1]  # (m,), the narrowest first
-    highs = _candidates(np.append(fake, threshold))  # (n,)
+    real, fake = p_fake[p_fake < 0.5], p_fake[p_fake >= 0.5]
+    # Where the band may begin and end: at a photo's score or at one half itself.
+    lows = _candidates(np.append(real, 0.5))[::-1]  # (m,), the narrowest first
+    highs = _candidates(np.append(fake, 0.5))  # (n,)
     below, above = p_fake[None] <= lows[:, None], p_fake[None] >= highs[:, None]
-    below &= (p_fake < threshold)[None]
-    wrong = (p_fake >= threshold) != (labels == 1)
+    below &= (p_fake < 0.5)[None]
+    wrong = (p_fake >= 0.5) != (labels == 1)
     # (m, n): photos outside each band, and how many of them are wrong.
     outside = below.sum(1)[:, None] + above.sum(1)[None]
     errors = (below & wrong).sum(1)[:, None] + (above & wrong).sum(1)[None]

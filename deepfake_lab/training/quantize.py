@@ -156,7 +156,7 @@ def _frames(detector: Detector, files: pd.Series) -> list[np.ndarray]:
 
 
 def _calibration(detector: Detector, valid: pd.DataFrame) -> dict:
-    """Return calibration, threshold and uncertain band for a detector's raw scores."""
+    """Return calibration, prior and uncertain band for a detector's raw scores."""
     scored = [
         (answer.logit, label == "fake")
         for answer, label in zip(detector.stream(valid["path"], most_faces=1), valid["label"])

@@ -44,7 +44,7 @@ def save_run(
 ) -> Detector:
     """Calibrate a trained model and write its run folder, whole or not at all.
 
-    Validation photos choose the calibration, the threshold and the uncertain band; the test photos
+    Validation photos choose the calibration, the prior and the uncertain band; the test photos
     are scored for the report and choose nothing. A run folder of the same name is replaced.
 
     Args:
@@ -59,8 +59,8 @@ def save_run(
         out_dir: see :func:`deepfake_lab.paths.home`.
         max_false_alarms: calibrate on validation photos as they are and once more as they come out
             of a messenger, bring the scores to those of real photos of the same sharpness, and
-            raise the threshold until no source of real photos is likely to have more false alarms;
-            None for the photos as they are, the raw scores, and a threshold of 0.5.
+            lower the prior until no source of real photos is likely to have more false alarms;
+            None for the photos as they are, the raw scores, and a prior of one half.
         ship: allow the name of a detector that the project ships.
 
     Raises:
@@ -84,7 +84,7 @@ def save_run(
             "framing": framing,
             "labels": {"real": 0, "fake": 1},
             "calibration": {"temperature": 1.0, "bias": 0.0},
-            "threshold": 0.5,
+            "prior": 0.5,
             "uncertain_band": [0.0, 1.0],
             "seed": seed,
             "recipe": recipe,

@@ -5,7 +5,10 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.prior import at_prior
 
 #: Test photos of the same verdict whose P(fake) differs from an answer's by at most this much are
 #: "scored like it".
@@ -62,12 +65,22 @@ class ModelFacts:
         low, high = self.config["uncertain_band"]
         return low, high
 
-    def track_record(self, p_fake: float) -> str:
-        """Return one sentence: how often test photos with such a score were fake."""
-        threshold = self.config["threshold"]
+    @property
+    def prior(self) -> float:
+        """Return the share of fakes that P(fake) takes for granted where nobody names one."""
+        return self.config["prior"]
+
+    def track_record(self, p_fake: float, prior: float) -> str:
+        """Return one sentence: how often test photos with such a score were fake.
+
+        Args:
+            p_fake: of the answer.
+            prior: for which it was stated.
+        """
+        scores = at_prior(np.array([score for score, _ in self._test_scores]), self.prior, prior)
         near = [
-            fake for score, fake in self._test_scores
-            if abs(score - p_fake) <= NEAR and (score >= threshold) == (p_fake >= threshold)
+            fake for score, (_, fake) in zip(scores, self._test_scores)
+            if abs(score - p_fake) <= NEAR and (score >= 0.5) == (p_fake >= 0.5)
         ]  # fmt: skip
         if len(near) < ENOUGH:
             return (
@@ -94,7 +107,7 @@ class ModelFacts:
             "name": self.name,
             "architecture": config["architecture"],
             "image_size": config["image_size"],
-            "threshold": config["threshold"],
+            "prior": self.prior,
             "uncertain_band": list(self.band),
             "trained_on": config["data"]["name"],
             "training_photos": config["data"]["train"],
@@ -104,10 +117,10 @@ class ModelFacts:
 
     @cached_property
     def _test_scores(self) -> list[tuple[float, bool]]:
-        """P(fake) and whether it is fake, for every test photo that could be read."""
+        """P(fake) at this prior and whether it is fake, for every test photo that was read."""
         with (self._folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            return [
-                (float(row["p_fake"]), row["label"] == "fake")
-                for row in csv.DictReader(file)
-                if row["split"] == "test" and row["p_fake"]
-            ]
+            rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["p_fake"]]
+        # An older version stated it for one half, and did not say so.
+        priors = np.array([float(row.get("prior") or 0.5) for row in rows])
+        scores = at_prior(np.array([float(row["p_fake"]) for row in rows]), priors, self.prior)
+        return [(score, row["label"] == "fake") for score, row in zip(scores.tolist(), rows)]

@@ -44,6 +44,7 @@ class Answer:
             "faces": [face.to_json() for face in p.faces],
             "caveats": list(p.caveats),
             "evidence": [asdict(piece) for piece in p.evidence],
+            "prior": p.prior,
             "model": p.model,
         }
 
@@ -130,5 +131,5 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
             for face in faces
         ),
         spectrum=pictures.spectrum_uri(pixels[max(0, top) : bottom, max(0, left) : right]),
-        track_record=facts.track_record(prediction.p_fake),
+        track_record=facts.track_record(prediction.p_fake, prediction.prior),
     )

@@ -32,7 +32,7 @@ from deepfake_lab.web.gallery import FAMILIES, Sample, read_gallery
 from deepfake_lab.web.pictures import spectrum_uri
 from deepfake_lab.web.problems import Problem, code_of_status
 from deepfake_lab.web.summary import csv_text, summary_row, summary_title
-from deepfake_lab.web.uploads import Upload, check_photo, read_uploads
+from deepfake_lab.web.uploads import Upload, check_photo, read_form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -81,13 +81,16 @@ class Counter:
         real = [sample for sample in self.gallery.values() if sample.truth == FAMILIES["photo"][1]]
         return spectrum_uri(read_image(real[0].path)) if real else ""
 
-    def answer(self, upload: Upload) -> Answer:
-        """Return the answer for the API."""
-        return self._run(upload, lambda: answer(self.detector, upload))
+    def answer(self, upload: Upload, prior: float | None = None) -> Answer:
+        """Return the answer for the API, at the detector's own prior or another one."""
+        return self._run(upload, lambda: answer(self._at(prior), upload))
 
-    def illustrated(self, upload: Upload) -> Illustrated:
-        """Return the answer for the page."""
-        return self._run(upload, lambda: illustrated_answer(self.detector, self.facts, upload))
+    def illustrated(self, upload: Upload, prior: float | None = None) -> Illustrated:
+        """Return the answer for the page, at the detector's own prior or another one."""
+        return self._run(upload, lambda: illustrated_answer(self._at(prior), self.facts, upload))
+
+    def _at(self, prior: float | None) -> Detector:
+        return self.detector if prior is None else self.detector.at(prior)
 
     def _run(self, upload: Upload, work: Callable[[], T]) -> T:
         pixels = check_photo(upload.data)
@@ -135,6 +138,7 @@ def create_app(
             "unique": lambda: secrets.token_hex(4),
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
             "share": _share,
+            "in_a_hundred": _in_a_hundred,
             "summary_row": summary_row,
             "summary_title": summary_title,
             "csv_text": csv_text,
@@ -254,6 +258,15 @@ def _share(probability: float) -> str:
     return f"{probability:.2%}"
 
 
+def _in_a_hundred(prior: float) -> str:
+    """Return a share of fakes as people say it: ``6 in 100 photos``."""
+    if prior == 0.5:
+        return "one photo in two"
+    if prior >= 0.01:
+        return f"{100 * prior:.2g} in 100 photos"
+    return f"{1000 * prior:.2g} in 1,000 photos"
+
+
 def _refuse_other_names() -> None:
     """Answer to this machine's own names only.
 
@@ -277,7 +290,9 @@ def _sample(number: str) -> Sample:
     return _counter().gallery[number]
 
 
-def _judge_all(judge: Callable[[Upload], Answer]) -> list[tuple[str, Answer | Problem]]:
+def _judge_all(
+    judge: Callable[[Upload, float | None], Answer],
+) -> list[tuple[str, Answer | Problem]]:
     """Return name and answer for each photo of a form, or what is wrong with that photo.
 
     A place at the desk is taken before the form is unpacked, and given back at the end.
@@ -287,9 +302,10 @@ def _judge_all(judge: Callable[[Upload], Answer]) -> list[tuple[str, Answer | Pr
     """
     results: list[tuple[str, Answer | Problem]] = []
     with _counter().desk.place():
-        for upload in read_uploads(request):
+        uploads, prior = read_form(request)
+        for upload in uploads:
             try:
-                results.append((upload.name, judge(upload)))
+                results.append((upload.name, judge(upload, prior)))
             except Problem as problem:
                 results.append((upload.name, problem))
     problems = [result for _, result in results if isinstance(result, Problem)]

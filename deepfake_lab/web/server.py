@@ -36,7 +36,10 @@ LINGER_SECONDS = 2.0
 NEVER = 2**40
 
 
-def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_proxy: int = 0) -> int:
+def serve(
+    host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_proxy: int = 0,
+    prior: float | None = None,
+) -> int:  # fmt: skip
     """Serve the page until the process is asked to stop, then finish what is in flight.
 
     Args:
@@ -44,6 +47,7 @@ def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_prox
         port: to listen on; 0 for any free one.
         model: a detector's name or run folder; empty for the default one.
         trust_proxy: how many proxies stand in front, whose headers are believed.
+        prior: the share of fakes among the photos asked about; None for the detector's.
 
     Returns:
         The exit status: 0.
@@ -54,7 +58,7 @@ def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_prox
     # Its queue is bounded at the desk; for a moment more than one request may lie in it.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     _give_memory_back()
-    detector = load_detector(model)
+    detector = load_detector(model, prior)
     local = is_loopback(host) and not trust_proxy
     app = create_app(detector, local=local, proxies=trust_proxy)
     server = bind(app, host, port)
@@ -69,7 +73,7 @@ def serve(host: str = "127.0.0.1", port: int = 5000, model: str = "", trust_prox
     return 0
 
 
-def load_detector(model: str = "") -> Detector:
+def load_detector(model: str = "", prior: float | None = None) -> Detector:
     """Load a detector and let it answer once, so that the first client does not wait for it.
 
     Raises:
@@ -77,7 +81,7 @@ def load_detector(model: str = "") -> Detector:
     """
     import numpy as np
 
-    detector = Detector.load(model or paths.default_model())
+    detector = Detector.load(model or paths.default_model(), prior=prior)
     try:
         detector.predict(np.full((64, 64, 3), 128, np.uint8))
     except (ValueError, RuntimeError, KeyError) as error:

@@ -12,7 +12,7 @@ from deepfake_lab.web.problems import Problem
 #: Columns of the CSV file, named as the command names them.
 COLUMNS = (
     "photo", "verdict", "confidence", "p_fake", "uncertain", "face_found", "faces", "caveats",
-    "evidence", "model", "error",
+    "evidence", "prior", "model", "error",
 )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def summary_row(name: str, result: Answer | Problem) -> Row:
     says = p.headline or f"{p.verdict}, {str(p).split('Confidence: ')[1]}"
     line = [
         name, p.verdict, p.confidence, p.p_fake, p.uncertain, p.face_found, len(p.faces),
-        p.texts["caveats"], p.texts["evidence"], p.model, "",
+        p.texts["caveats"], p.texts["evidence"], p.prior, p.model, "",
     ]  # fmt: skip
     return Row(name, kind, says, p.p_fake, _line(line))
 

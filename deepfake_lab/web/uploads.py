@@ -28,28 +28,44 @@ class Upload:
     data: bytes
 
 
-def read_uploads(request: Request) -> list[Upload]:
-    """Return the files of a form, in their order.
+def read_form(request: Request) -> tuple[list[Upload], float | None]:
+    """Return the files of a form, in their order, and the prior that it names, if it does.
 
     The form is taken apart here, in memory: Werkzeug's own way goes through temporary files, and
     takes no file without a name.
 
     Raises:
-        Problem: not a form, no file, or too many of them.
+        Problem: not a form, no file, too many of them, or a prior that is no share.
     """
     boundary = request.mimetype_params.get("boundary", "")
     if request.mimetype != "multipart/form-data" or not boundary:
         raise Problem("wrong_media_type")
-    uploads = []
+    uploads, prior = [], None
     for name, file_name, content in _parts(request.get_data(cache=False), boundary.encode()):
         # A form without a chosen file sends an empty one without a name.
         if name == "photos" and (file_name or content):
             uploads.append(Upload(clean_name(file_name), content))
+        if name == "prior" and content:
+            prior = _read_prior(content)
         if len(uploads) > limits.MAX_FILES:
             raise Problem("too_many_files")
     if not uploads:
         raise Problem("no_photo")
-    return uploads
+    return uploads, prior
+
+
+#: A share as people write it, above 0 and below 1; openapi.json has the same.
+_PRIOR = re.compile(rb"0?[.][0-9]{0,5}[1-9][0-9]{0,5}")
+
+
+def _read_prior(content: bytes) -> float:
+    if not _PRIOR.fullmatch(content):
+        raise Problem(
+            "bad_request",
+            "prior is the share of fakes among the photos asked about: a number between 0 and 1, "
+            "such as 0.1.",
+        )
+    return float(content)
 
 
 def clean_name(name: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ CONFIG = {
     "image_size": 64,
     "framing": "face",
     "calibration": {"temperature": 2.0, "bias": 0.5},
-    "threshold": 0.5,
+    "prior": 0.5,
     "uncertain_band": [0.3, 0.7],
     "data": {"name": "sample", "train": 1234},
     "sha256": {"model.tflite": "0123456789abcdef"},
@@ -106,7 +107,7 @@ def test_a_run_folder_without_checksums_is_refused_and_the_line_says_what_to_do(
         Detector.load(copy)
 
 
-@pytest.mark.parametrize("key", ["name", "calibration", "uncertain_band", "data", "threshold"])
+@pytest.mark.parametrize("key", ["name", "calibration", "uncertain_band", "data", "prior"])
 def test_a_config_that_lacks_what_answers_need_is_refused_when_it_is_loaded(copy, key):
     config = json.loads((copy / "detector.json").read_text())
     del config[key]
@@ -303,16 +304,54 @@ def test_the_verdict_its_confidence_and_the_band_follow_from_p_fake(
     assert any("do not know" in caveat for caveat in answer.caveats) == uncertain
 
 
-def test_the_threshold_of_the_config_decides(fake_model, monkeypatch):
-    monkeypatch.setitem(fake_model.config, "threshold", 0.9)
-    assert _ask(fake_model, 0.85).verdict == "REAL"
-    assert _ask(fake_model, 0.95).verdict == "FAKE"
+@pytest.mark.parametrize(("p_fake", "verdict"), [(0.85, "REAL"), (0.95, "FAKE")])
+def test_the_rarer_fakes_are_the_more_it_takes_to_call_one_fake(
+    fake_model, monkeypatch, p_fake, verdict
+):
+    assert _ask(fake_model, p_fake).verdict == "FAKE"
+    monkeypatch.setattr(fake_model, "prior", 0.1)
+    answer = _ask(fake_model, p_fake)
+    odds = p_fake / (1 - p_fake) / 9  # after Bayes, one to nine
+    assert answer.p_fake == pytest.approx(odds / (1 + odds))
+    assert (answer.verdict, answer.prior) == (verdict, 0.1)
 
 
-def test_a_verdict_that_is_the_less_likely_one_says_why(fake_model, monkeypatch):
-    monkeypatch.setitem(fake_model.config, "threshold", 0.9)
-    told = [" ".join(_ask(fake_model, p_fake).caveats) for p_fake in (0.45, 0.85, 0.95)]
-    assert ["FAKE is said from 90.0% on" in caveats for caveats in told] == [False, True, False]
+def test_a_detector_for_another_prior_leaves_the_first_as_it_is(tiny):
+    other = tiny.at(0.1)
+    assert (tiny.prior, other.prior) == (0.5, 0.1)
+    odds = [p / (1 - p) for p in (tiny.probability(0.3), other.probability(0.3))]
+    assert odds[0] / odds[1] == pytest.approx(9)
+    assert Detector.load(tiny.folder, prior=0.1).probability(0.3) == other.probability(0.3)
+    assert pickle.loads(pickle.dumps(other)).prior == 0.1
+
+
+@pytest.mark.parametrize("prior", [0.01, 0.3, 0.5, 0.99])
+@pytest.mark.parametrize("p_fake", [0.001, 0.2, 0.5, 0.8, 0.999])
+def test_the_verdict_is_the_likelier_one_at_any_prior(fake_model, monkeypatch, prior, p_fake):
+    monkeypatch.setattr(fake_model, "prior", prior)
+    answer = _ask(fake_model, p_fake)
+    assert answer.confidence >= 0.5
+    assert answer.verdict == ("FAKE" if answer.p_fake >= 0.5 else "REAL")
+
+
+@pytest.mark.parametrize("prior", [0, 1, -0.1, 50, float("nan"), "many", None])
+def test_a_prior_that_is_no_share_is_refused(fake_model, prior):
+    with pytest.raises(UserError, match="between 0 and 1"):
+        fake_model.at(prior)
+
+
+def test_a_detector_that_an_older_version_wrote_says_what_it_said(tmp_path, tiny):
+    folder = shutil.copytree(tiny.folder, tmp_path / "old")
+    config = json.loads((folder / "detector.json").read_text())
+    del config["prior"]
+    config |= {"threshold": 0.8, "uncertain_band": [0.3, 0.9]}
+    (folder / "detector.json").write_text(json.dumps(config))
+    old = Detector.load(folder)
+    assert old.prior == pytest.approx(0.2)
+    temperature, bias = (config["calibration"][part] for part in ("temperature", "bias"))
+    at = [(np.log(p / (1 - p)) - bias) * temperature for p in (0.3, 0.8, 0.9)]
+    low, half, high = old.probability(np.array(at))
+    assert half == pytest.approx(0.5) and [low, high] == pytest.approx(old.config["uncertain_band"])
 
 
 @pytest.mark.parametrize("logit", [-1e9, 1e9])
@@ -396,7 +435,7 @@ def test_a_joined_data_set_is_told_in_words():
 def test_the_config_records_what_an_answer_depends_on(tiny):
     config = json.loads((tiny.folder / "detector.json").read_text())
     low, high = config["uncertain_band"]
-    assert 0 <= low <= config["threshold"] <= high <= 1
+    assert 0 <= low <= 0.5 <= high <= 1 and config["prior"] == 0.5
     assert config["labels"] == {"real": 0, "fake": 1}
     assert config["calibration"]["temperature"] > 0
 

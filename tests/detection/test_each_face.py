@@ -102,11 +102,10 @@ def test_a_photo_of_one_face_has_one_answer(shipped, fake):
 
 
 def test_with_more_faces_it_takes_more_to_call_one_fake(shipped):
-    thresholds = shipped.threshold(np.arange(1, 30))
-    assert thresholds[0] == shipped.config["threshold"] == shipped.threshold()
-    assert (np.diff(thresholds) > 0).all() and thresholds[-1] < 1
-    odds = thresholds / (1 - thresholds)
-    assert odds / odds[0] == pytest.approx(np.arange(1, 30))
+    p_fake = shipped.probability(np.full(29, 1.5), np.arange(1, 30))
+    assert p_fake[0] == shipped.probability(1.5)
+    odds = p_fake / (1 - p_fake)
+    assert odds[0] / odds == pytest.approx(np.arange(1, 30))
 
 
 def test_of_labelled_photos_the_largest_face_is_judged(shipped, pair, tmp_path):

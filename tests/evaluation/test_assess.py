@@ -35,7 +35,7 @@ class _Bright:
     def __init__(self):
         self.config = {
             "name": "bright", "architecture": "none", "image_size": 32, "framing": "whole",
-            "calibration": {"temperature": 1.0, "bias": 0.5}, "threshold": 0.5,
+            "calibration": {"temperature": 1.0, "bias": 0.5}, "prior": 0.5,
             "uncertain_band": [0.45, 0.55], "sha256": {"model.tflite": "0" * 64},
             "data": {"name": "sample", "fingerprint": "none"},
         }  # fmt: skip

@@ -199,8 +199,8 @@ def _row(photo: str, error: str = "", p_fake: float = 0.75) -> dict:
         "path": place(photo), "bytes": size, "modified": modified,
         "verdict": None if error else verdict, "confidence": None if error else 0.75,
         "p_fake": None if error else p_fake, "uncertain": False, "face_found": not error,
-        "faces": 1, "model": "m", "weights": "w", "caveats": 'a, "b"\nc', "evidence": "",
-        "error": error,
+        "faces": 1, "prior": 0.5, "model": "m", "weights": "w", "caveats": 'a, "b"\nc',
+        "evidence": "", "error": error,
     }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def output(request, tmp_path) -> Path:
 
 
 def _written(file: Path, *rows: dict, finish: bool = True) -> None:
-    scores = ScoreFile(file, "m", "w")
+    scores = ScoreFile(file, "m", "w", 0.5)
     for row in rows:
         scores.add([row])
     if finish:
@@ -227,7 +227,7 @@ def _written(file: Path, *rows: dict, finish: bool = True) -> None:
 
 
 def _has(file: Path, *photos: str) -> list[bool]:
-    scores = ScoreFile(file, "m", "w")
+    scores = ScoreFile(file, "m", "w", 0.5)
     try:
         return [scores.has(photo) for photo in photos]
     finally:
@@ -259,7 +259,7 @@ def test_an_interrupted_file_is_gone_on_with_and_errors_are_tried_again(output, 
     a, b, c = map(photo, "abc")
     _written(output, _row(a), _row(b, "why"), finish=False)
     assert not output.exists()
-    again = ScoreFile(output, "m", "w")
+    again = ScoreFile(output, "m", "w", 0.5)
     assert [again.has(a), again.has(b), again.has(c)] == [True, False, False]
     assert again.counts == {"FAKE": 1, "": 1}
     again.add([_row(c)])
@@ -356,7 +356,7 @@ def test_a_file_of_another_detector_is_refused_and_left_alone(tmp_path, photo):
     _written(file, _row(photo("a")))
     before = file.read_bytes()
     with pytest.raises(UserError, match=r"holds answers of the detector 'm' \(w\), not of 'm' \(x"):
-        ScoreFile(file, "m", "x")
+        ScoreFile(file, "m", "x", 0.5)
     assert file.read_bytes() == before and sorted(os.listdir(tmp_path)) == ["in", "out.csv"]
 
 
@@ -379,34 +379,34 @@ def test_an_output_that_cannot_be_is_refused(tmp_path, name, content, reason):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(UserError, match=reason):
-        ScoreFile(file, "m", "w")
+        ScoreFile(file, "m", "w", 0.5)
     assert content is None or file.read_bytes() == content
 
 
 def test_a_folder_is_no_output(tmp_path):
     (tmp_path / "r.csv").mkdir()
     with pytest.raises(UserError, match="this is a folder"):
-        ScoreFile(tmp_path / "r.csv", "m", "w")
+        ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
 
 
 def test_a_damaged_journal_is_named(tmp_path):
     (tmp_path / "r.csv.part").write_text("[1, 2]\n")
     with pytest.raises(UserError, match=r"r\.csv\.part is damaged: remove it"):
-        ScoreFile(tmp_path / "r.csv", "m", "w")
+        ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
 def test_two_runs_do_not_write_the_same_file(tmp_path):
-    first = ScoreFile(tmp_path / "r.csv", "m", "w")
+    first = ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
     with pytest.raises(UserError, match="Another run is writing"):
-        ScoreFile(tmp_path / "r.csv", "m", "w")
+        ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
     first.close()
 
 
 def test_without_pyarrow_a_parquet_file_is_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pip install pyarrow.*\.csv"):
-        ScoreFile(tmp_path / "r.parquet", "m", "w")
+        ScoreFile(tmp_path / "r.parquet", "m", "w", 0.5)
     assert os.listdir(tmp_path) == []
 
 
@@ -426,7 +426,7 @@ def test_any_name_is_written_as_utf8_and_known_again(output, photo, name):
 
 
 def test_a_full_disk_is_one_line(tmp_path, photo, monkeypatch):
-    scores = ScoreFile(tmp_path / "r.csv", "m", "w")
+    scores = ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
     row = _row(photo("a"))
 
     def full(*_):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deepfake_lab.detection.prior import at_prior
 from deepfake_lab.errors import UserError
 from deepfake_lab.training.calibration import CONFIDENCE, MAX_ERROR, fit_calibration, fit_sharpness
 
@@ -16,7 +17,8 @@ def _scores(count: int, distance: float = 4.0, seed: int = 0) -> tuple[np.ndarra
 
 def _probability(fitted: dict, logits: np.ndarray) -> np.ndarray:
     calibration = fitted["calibration"]
-    return 1 / (1 + np.exp(-(logits / calibration["temperature"] + calibration["bias"])))
+    even = 1 / (1 + np.exp(-(logits / calibration["temperature"] + calibration["bias"])))
+    return at_prior(even, 0.5, fitted["prior"])
 
 
 @pytest.mark.parametrize("scale", [0.01, 0.5, 1.0, 3.0, 100.0])
@@ -70,7 +72,7 @@ def test_outside_the_band_few_validation_verdicts_are_wrong(distance, seed):
     low, high = fitted["uncertain_band"]
     p_fake = _probability(fitted, logits)
     outside = ~((low < p_fake) & (p_fake < high))
-    wrong = (p_fake >= fitted["threshold"]) != (labels == 1)
+    wrong = (p_fake >= 0.5) != (labels == 1)
     assert not outside.any() or wrong[outside].mean() <= MAX_ERROR + 1e-9
 
 
@@ -112,11 +114,11 @@ def test_one_label_alone_cannot_be_calibrated():
         fit_calibration(np.array([0.5, 1.0]), np.array([1, 1]))
 
 
-# --- the threshold ---
+# --- the prior ---
 
 
 def _false_alarms(photos: int, seed: int) -> float:
-    """Fit a threshold with so many photos of a hard source; return that source's true rate."""
+    """Fit a prior with so many photos of a hard source; return that source's true rate."""
     rng = np.random.default_rng(seed)
     sources = np.repeat(["easy", "hard", "fakes"], (500, photos, 500))
     labels = (sources == "fakes").astype(int)
@@ -124,7 +126,7 @@ def _false_alarms(photos: int, seed: int) -> float:
     logits = rng.normal([means[source] for source in sources], 1.0)
     fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
     unseen = rng.normal(means["hard"], 1.0, 20_000)
-    return (_probability(fitted, unseen) >= fitted["threshold"]).mean()
+    return (_probability(fitted, unseen) >= 0.5).mean()
 
 
 @pytest.mark.parametrize("photos", [30, 76])
@@ -142,7 +144,7 @@ def test_a_source_of_too_few_photos_to_show_anything_gets_no_false_alarm():
     logits = np.array([-3.0, -2.0, 1.0, 2.0, 3.0, 0.5])
     labels = np.array([0, 0, 0, 1, 1, 1])
     fitted = fit_calibration(logits, labels, np.repeat("some", 6), max_false_alarms=0.1)
-    called_fake = _probability(fitted, logits) >= fitted["threshold"]
+    called_fake = _probability(fitted, logits) >= 0.5
     assert called_fake.tolist() == [False, False, False, True, True, False]
     assert "false_alarms" not in fitted
 
@@ -157,10 +159,10 @@ def test_a_limit_is_promised_where_there_are_photos_enough_to_show_it(photos, pr
     assert fitted.get("false_alarms") == expected
 
 
-def test_without_a_limit_the_threshold_is_one_half():
+def test_without_a_limit_the_prior_is_one_half():
     logits, labels = _scores(200)
     fitted = fit_calibration(logits, labels)
-    assert fitted["threshold"] == 0.5 and "false_alarms" not in fitted
+    assert fitted["prior"] == 0.5 and "false_alarms" not in fitted
 
 
 # --- scores by sharpness ---

@@ -71,7 +71,7 @@ def _on_litert(model: keras.Model) -> Detector:
         "image_size": SIZE,
         "framing": "face",
         "calibration": {"temperature": 1.0, "bias": 0.0},
-        "threshold": 0.5,
+        "prior": 0.5,
         "uncertain_band": [0.4, 0.6],
     }
     return Detector(Path("nowhere"), config, to_tflite(model))

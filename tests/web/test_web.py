@@ -76,6 +76,27 @@ def test_page_and_api_agree(detector, face, client):
     assert shown.p_fake == send(client, ("a.jpg", face)).json["predictions"][0]["p_fake"]
 
 
+def _at(client, face, prior: str, path: str = "/api/predict"):
+    data = {"photos": (io.BytesIO(face), "a.jpg"), "prior": prior}
+    return client.post(path, data=data, content_type="multipart/form-data")
+
+
+def test_a_form_may_name_the_share_of_fakes(detector, face, client):
+    told = _at(client, face, "0.01").json["predictions"][0]
+    expected = detector.at(0.01).predict(face)
+    assert (told["p_fake"], told["prior"]) == (expected.p_fake, 0.01)
+    assert "if 1 in 100 photos is fake" in text_of(_at(client, face, "0.01", "/answer"))
+    own = _at(client, face, "").json["predictions"][0]
+    assert (own["p_fake"], own["prior"]) == (detector.predict(face).p_fake, detector.prior)
+
+
+@pytest.mark.parametrize("prior", ["0", "1", "0.0", "-0.1", "many", "nan", "1e999", "\xff"])
+def test_a_prior_that_is_no_share_is_a_bad_request(face, client, prior):
+    refused = _at(client, face, prior)
+    assert refused.status_code == 400 and code_of(refused) == "bad_request"
+    assert "between 0 and 1" in refused.json["error"]["message"]
+
+
 def test_the_page_draws_bar_band_face_heat_map_and_spectrum(client, detector, face):
     page = send(client, ("a.jpg", face), path="/").text
     low, high = detector.config["uncertain_band"]
@@ -134,7 +155,7 @@ def test_no_probability_is_told_as_certain(app, client, face, monkeypatch, p_fak
     answer = dataclasses.replace(detector.predict(face), p_fake=p_fake)
     monkeypatch.setattr(detector, "predict", lambda photo, name="": answer)
     page = text_of(send(client, ("a.jpg", face), path="/answer"))
-    assert f"P(fake) is {words}, calibrated" in page
+    assert f"P(fake) is {words} if one photo in two is fake, calibrated" in page
 
 
 @pytest.mark.parametrize(
@@ -214,22 +235,31 @@ def test_the_track_record_counts_test_photos_with_a_similar_score(detector, monk
     facts = about.ModelFacts(detector)
     scores = [(0.9, True)] * 8 + [(0.85, False)] * 4 + [(0.3, False)] * 50
     monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
-    assert "12 photos had a score like this one: 8 fake, 4 real." in (facts.track_record(0.88))
+    told = facts.track_record(0.88, detector.prior)
+    assert "12 photos had a score like this one: 8 fake, 4 real." in told
 
 
 def test_the_track_record_counts_test_photos_of_the_same_verdict_only(detector, monkeypatch):
     facts = about.ModelFacts(detector)
-    monkeypatch.setitem(detector.config, "threshold", 0.9)
-    scores = [(0.95, True)] * 30 + [(0.85, True)] * 7 + [(0.82, False)] * 5
+    scores = [(0.55, True)] * 30 + [(0.45, True)] * 7 + [(0.42, False)] * 5
     monkeypatch.setattr(about.ModelFacts, "_test_scores", scores)
-    assert "12 photos had a score like this one: 7 fake, 5 real." in facts.track_record(0.89)
-    assert "30 photos had a score like this one: 30 fake, 0 real." in facts.track_record(0.91)
+    prior = detector.prior
+    assert "12 photos had a score like this one: 7 fake, 5 real." in facts.track_record(0.49, prior)
+    assert "30 photos had a score like this one: 30 fake, 0" in facts.track_record(0.51, prior)
+
+
+def test_the_track_record_takes_the_prior_that_was_asked_for(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    monkeypatch.setitem(detector.config, "prior", 0.5)
+    monkeypatch.setattr(about.ModelFacts, "_test_scores", [(0.9, True)] * 12)
+    assert "12 photos had a score like this one: 12 fake" in facts.track_record(0.52, 0.1)
+    assert "only 0 photos" in facts.track_record(0.9, 0.1)
 
 
 def test_a_track_record_of_few_photos_says_that_they_are_too_few(detector, monkeypatch):
     facts = about.ModelFacts(detector)
     monkeypatch.setattr(about.ModelFacts, "_test_scores", [(0.9, True)] * 9)
-    assert "only 9 photos" in facts.track_record(0.9)
+    assert "only 9 photos" in facts.track_record(0.9, detector.prior)
 
 
 def test_test_scores_are_those_of_the_test_split(detector):

@@ -151,4 +151,4 @@ def test_the_command_hands_on_how_many_proxies_are_trusted(monkeypatch):
     asked = []
     monkeypatch.setattr(web, "serve", lambda *options: asked.append(options) or 0)
     assert cli.main(["serve", "--trust-proxy", "2"]) == 0 and cli.main(["serve"]) == 0
-    assert [options[-1] for options in asked] == [2, 0]
+    assert [options[3] for options in asked] == [2, 0]

@@ -182,6 +182,7 @@ function send(job) {
     if (!job.file) return request.send();
     const data = new FormData();
     data.append("photos", job.file, job.name);
+    data.append("prior", document.getElementById("prior").value);
     request.send(data);
   });
 }
