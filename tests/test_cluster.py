@@ -368,7 +368,7 @@ def test_ctrl_c_leaves_what_is_done(steady, many, run_folder, tmp_path):
     process = begun(arguments, output)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in err
+    assert process.returncode == 130 and "Traceback" not in err, err
     assert "What was answered is kept: the same command goes on." in err
     assert "answered before" in ended(begun(arguments, output))
     assert output.read_bytes() == expected
