@@ -95,8 +95,9 @@ def _read_config(file: Path) -> dict:
             )
         _ = [config["sha256"][part] for part in HASHED]
         _ = [config["calibration"][part] for part in ("temperature", "bias")]
-        if "prior" not in config:  # an older version wrote it
-            config |= from_threshold(config["threshold"], config["uncertain_band"])
+        for part in (config, config.get("quantised", {}).get("answers", {})):
+            if "threshold" in part:  # an older version wrote it
+                part |= from_threshold(part.pop("threshold"), part["uncertain_band"])
         _ = [config[part] for part in ("name", "image_size", "framing")]
         _low, _high = config["uncertain_band"]
         checked_prior(config["prior"])

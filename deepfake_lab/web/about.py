@@ -44,6 +44,7 @@ class ModelFacts:
         self.name = detector.name
         self.about = detector.about
         self.config = detector.config
+        self.prior = detector.prior
         self._folder = detector.folder
         test = json.loads((detector.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
         self.metrics: dict[str, dict[str, float]] = test["metrics"]
@@ -64,11 +65,6 @@ class ModelFacts:
         """Return the uncertain band: P(fake) in between means "do not know"."""
         low, high = self.config["uncertain_band"]
         return low, high
-
-    @property
-    def prior(self) -> float:
-        """Return the share of fakes that P(fake) takes for granted where nobody names one."""
-        return self.config["prior"]
 
     def track_record(self, p_fake: float, prior: float) -> str:
         """Return one sentence: how often test photos with such a score were fake.

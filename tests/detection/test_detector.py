@@ -19,7 +19,13 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector, data_words
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, verdict_line
-from deepfake_lab.detection.runfolder import FOR_TRAINING, PARTS, checksums, read_checked
+from deepfake_lab.detection.runfolder import (
+    FOR_TRAINING,
+    PARTS,
+    QUANTISED,
+    checksums,
+    read_checked,
+)
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 from deepfake_lab.photos.squares import resize
@@ -344,10 +350,13 @@ def test_a_detector_that_an_older_version_wrote_says_what_it_said(tmp_path, tiny
     folder = shutil.copytree(tiny.folder, tmp_path / "old")
     config = json.loads((folder / "detector.json").read_text())
     del config["prior"]
-    config |= {"threshold": 0.8, "uncertain_band": [0.3, 0.9]}
+    older = {"threshold": 0.8, "uncertain_band": [0.3, 0.9]}
+    model = (folder / "model.tflite").read_bytes()
+    (folder / QUANTISED).write_bytes(model)
+    config |= older | {"quantised": {"sha256": config["sha256"]["model.tflite"], "answers": older}}
     (folder / "detector.json").write_text(json.dumps(config))
     old = Detector.load(folder)
-    assert old.prior == pytest.approx(0.2)
+    assert old.prior == Detector.load(folder, quantised=True).prior == pytest.approx(0.2)
     temperature, bias = (config["calibration"][part] for part in ("temperature", "bias"))
     at = [(np.log(p / (1 - p)) - bias) * temperature for p in (0.3, 0.8, 0.9)]
     low, half, high = old.probability(np.array(at))
