@@ -364,7 +364,7 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from deepfake_lab.course import applicable, first_verdict, parse_parameter, run_course
+    from deepfake_lab.course.running import applicable, first_verdict, parse_parameter, run_course
 
     of_file = _read_parameters(options.params)
     mine = applicable(of_file, options.only)
@@ -382,7 +382,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    from deepfake_lab.course import applicable
+    from deepfake_lab.course.running import applicable
     from deepfake_lab.sweeping import read_space, run_sweep
     from deepfake_lab.sweeping.space import parse_values
 

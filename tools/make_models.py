@@ -2,6 +2,7 @@
 
     make models                       both detectors, from your data folder (DEEPFAKE_LAB_DATA)
     python tools/make_models.py train efficientnet --seed 1 --name efficientnet_seed1
+    python tools/make_models.py train efficientnet --start models/efficientnet   go on learning
     python tools/make_models.py leave-out efficientnet
     python tools/make_models.py ablate efficientnet
     python tools/make_models.py measure efficientnet
@@ -10,8 +11,9 @@ The recipe in a paragraph: one training from ImageNet's weights (`cnn`: from ran
 picture a window at a random place of a face's frame, changed as photos change on their way, real
 and fake drawn alike within each class of resolution (`even_shares`), some of the fakes forged on
 the fly from real photos; the learning rate rises, then falls along a cosine; what is kept is the
-moving average of the weights. An interrupted training goes on after its last whole epoch when the
-same command is given again.
+moving average of the weights. With `--start` a trained detector's weights take the place of
+ImageNet's, and the training is shorter (`CONTINUED`). An interrupted training goes on after its
+last whole epoch when the same command is given again.
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/` and
 `more/` (each a manifest.csv with several sources of photos and of fakes), and `reconstructed/` (see
@@ -26,6 +28,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
@@ -60,6 +63,9 @@ RECIPES = {
     },
 }  # fmt: skip
 
+#: What is different where a trained detector goes on learning, from more photos than it knew.
+CONTINUED = {"window": 128, "epochs": 8, "learning_rate": 3e-4, "warmup": 0.05}
+
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
 
@@ -92,6 +98,9 @@ def main() -> int:
     train.add_argument("recipe", choices=RECIPES)
     train.add_argument("--name", help="of the run folder; by default the recipe's")
     train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--start", type=Path, metavar="RUN", help="folder of a detector to go on from"
+    )
     train.set_defaults(command=_train)
     leave_out = commands.add_parser("leave-out", help="train without each source of fakes in turn")
     leave_out.add_argument("recipe", choices=RECIPES)
@@ -163,7 +172,10 @@ def _fit(
     name, size, dropout = (settings.pop(key) for key in ("model", "image_size", "dropout"))
     window = settings.pop("window", None) or size
     top_blocks = settings.pop("top_blocks", None)
+    start = settings.pop("start", None)
     model = models.build_model(name, size if window == size else None, dropout=dropout, seed=seed)
+    if start is not None:
+        model.set_weights(start.get_weights())
     if top_blocks is not None and name != "cnn":  # which has no blocks to keep as they are
         models.set_trainable(model, top_blocks)
     train = replace(splits["train"], image_size=window)
@@ -181,15 +193,35 @@ def _fit(
 def _train(options: argparse.Namespace) -> None:
     recipe, name = RECIPES[options.recipe], options.name or options.recipe
     paths.new_model_folder(name, ship=True)  # a name that cannot be used is refused at once
+    start, known = None, {}
+    if options.start:
+        recipe, (start, known) = recipe | CONTINUED, _start(options.start, recipe)
     data = _read()
     splits = batches.load_splits(data.manifest, recipe["image_size"], cache=_frames())
-    model, history = _fit(recipe, splits, options.seed, f"{name}-seed{options.seed}")
+    model, history = _fit(
+        recipe | {"start": start}, splits, options.seed, f"{name}-seed{options.seed}"
+    )
     shares = {key: round(share, 4) for key, share in even_shares(splits["train"].manifest).items()}
     runs.save_run(
         name, model, data, splits, history,
-        framing="face", recipe=recipe | {"shares": shares}, seed=options.seed,
+        framing="face", recipe=recipe | known | {"shares": shares}, seed=options.seed,
         max_false_alarms=MAX_FALSE_ALARMS, ship=True,
     )  # fmt: skip
+
+
+def _start(folder: Path, recipe: dict) -> tuple[keras.Model, dict]:
+    """Return the model of a run folder, and what says later which one it was."""
+    detector = Detector.load(folder)
+    kind = detector.config["architecture"], detector.config["image_size"]
+    if kind != (recipe["model"], recipe["image_size"]):
+        raise UserError(
+            f"{folder} holds a {kind[0]} of {kind[1]} px: this recipe goes on from a "
+            f"{recipe['model']} of {recipe['image_size']} px alone."
+        )
+    keys = ("name", "created", "git_commit")
+    known = {key: detector.config.get(key) for key in keys}
+    known["sha256"] = detector.config["sha256"]["model.keras"]
+    return keras.models.load_model(folder / "model.keras", compile=False), {"start": known}
 
 
 def _measure(options: argparse.Namespace) -> None:

@@ -14,7 +14,7 @@ from typing import TextIO
 import yaml
 from filelock import FileLock
 
-from deepfake_lab.course import KernelDied, chosen_notebooks, run_course
+from deepfake_lab.course.running import KernelDied, chosen_notebooks, run_course
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.runs import failure_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from deepfake_lab.course import check_parameters, parameter_types
+from deepfake_lab.course.running import check_parameters, parameter_types
 from deepfake_lab.errors import UserError
 
 _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

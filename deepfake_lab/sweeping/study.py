@@ -32,7 +32,7 @@ from optuna.storages.journal import (
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from deepfake_lab import paths
-from deepfake_lab.course import chosen_notebooks
+from deepfake_lab.course.running import chosen_notebooks
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.comparison import LOWER_IS_BETTER
 from deepfake_lab.evaluation.metrics import METRICS

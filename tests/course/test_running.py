@@ -11,8 +11,9 @@ import pytest
 import yaml
 from nbformat.v4 import new_code_cell, new_notebook
 
-from deepfake_lab import course, paths
-from deepfake_lab.course import applicable, first_verdict, parse_parameter, run_course
+from deepfake_lab import paths
+from deepfake_lab.course import running as course
+from deepfake_lab.course.running import applicable, first_verdict, parse_parameter, run_course
 from deepfake_lab.errors import UserError
 
 HEAD = 'data_dir: str = "sample"  # the data set\nout_dir: str = ""  # where results are written\n'

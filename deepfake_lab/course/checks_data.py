@@ -1,0 +1,1 @@
+"""What answers about the exercises of notebook 01."""
