@@ -73,7 +73,7 @@ def fit_calibration(
     smaller by the odds of that share. What is likelier is said: the prior is the largest, at most
     one half, at which the validation photos make it CONFIDENCE sure, for each source of real photos
     by itself, that they are not called fake too often: the fewer photos of a source, the wider its
-    margin. A mild penalty, the same for logits of any scale, keeps the temperature finite where
+    margin. Sources of too few photos to show anything by themselves are judged together. A mild penalty, the same for logits of any scale, keeps the temperature finite where
     validation is classified without an error.
 
     Args:
@@ -130,13 +130,19 @@ def _prior(
 ) -> tuple[float, bool]:
     """Return the largest prior, 0.5 or less, at which no source has too many false alarms.
 
-    And whether there are photos enough of every source to show that: of 21 or fewer not even none
-    called fake makes it 90% sure that at most a tenth of all would be; none is allowed then.
+    And whether there are photos enough to show that: of 21 not even none called fake makes it 90%
+    sure that at most a tenth of all would be. So few of one source say nothing by themselves, and
+    the worst of four would decide for everybody: all such sources count as one, and where they
+    still are too few, none of theirs may be called fake.
     Photos count as independent: of a few people photographed often, they show less than that.
     """
+    real = labels == 0
+    _, group, counts = np.unique(sources[real], return_inverse=True, return_counts=True)
+    few = beta.ppf(CONFIDENCE, 1, counts) > max_false_alarms  # with none of them called fake
+    group = np.where(few[group], -1, group)
     highest, shown = [0.0], True
-    for source in np.unique(sources[labels == 0]):
-        scores = np.sort(p_fake[(labels == 0) & (sources == source)])[::-1]  # the highest first
+    for one in np.unique(group):
+        scores = np.sort(p_fake[real][group == one])[::-1]  # the highest first
         wrong = np.arange(len(scores))
         # After Clopper and Pearson: the most that so many wrong ones leave likely of all.
         good = wrong[beta.ppf(CONFIDENCE, wrong + 1, len(scores) - wrong) <= max_false_alarms]

@@ -149,6 +149,16 @@ def test_a_source_of_too_few_photos_to_show_anything_gets_no_false_alarm():
     assert "false_alarms" not in fitted
 
 
+def test_sources_of_too_few_photos_are_judged_together():
+    # Of forty photos one may be called fake; of four of them alone none might.
+    logits = np.append(np.append(np.full(39, -3.0), 2.0), np.full(40, 3.0))
+    labels = np.repeat([0, 1], 40)
+    sources = np.append(np.repeat([f"small {i}" for i in range(10)], 4), np.repeat("fakes", 40))
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    assert (_probability(fitted, logits[:40]) >= 0.5).sum() == 1
+    assert fitted["false_alarms"] == {"at_most": 0.1, "confidence": CONFIDENCE}
+
+
 @pytest.mark.parametrize(("photos", "promised"), [(21, False), (22, True)])
 def test_a_limit_is_promised_where_there_are_photos_enough_to_show_it(photos, promised):
     logits = np.append(np.linspace(-3, -1, photos), [2.0, 3.0])
