@@ -41,7 +41,7 @@ from deepfake_lab.evaluation.assessment import assess
 from deepfake_lab.evaluation.record import record, rewrite_card
 from deepfake_lab.training import batches, fitting, models, runs
 
-DATA = ("140k", "faces", "more", "reconstructed", "sample")
+DATA = ("140k", "faces", "more", "today", "reconstructed", "sample")
 
 #: Photos whose shorter side is below this are crops of small or far faces, video frames most of
 #: them; the others are portraits. Each class has real photos and fakes of its own.
@@ -64,7 +64,7 @@ RECIPES = {
 }  # fmt: skip
 
 #: What is different where a trained detector goes on learning, from more photos than it knew.
-CONTINUED = {"window": 128, "epochs": 8, "learning_rate": 3e-4, "warmup": 0.05}
+CONTINUED = {"window": 128, "epochs": 9, "learning_rate": 3e-4, "warmup": 0.05}
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1

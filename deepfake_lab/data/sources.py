@@ -36,6 +36,7 @@ class Source:
 
 
 _RESEARCH = "research only, not commercial"
+_GALLERY = "as of each repository, see tools/today_faces.csv"
 
 _KNOWN = (
     Source("140k", "real", PHOTO, "FFHQ portraits from Flickr (Karras et al., CVPR 2019), as in "
@@ -70,6 +71,64 @@ _KNOWN = (
            "by this project", "CC BY 4.0, changed"),
     Source("mobilestylegan", "fake", "gan", "output of MobileStyleGAN (Belousov, 2021), a "
            "generator trained on FFHQ", "the package: Apache-2.0"),
+    Source("140k_more", "real", PHOTO, 'further FFHQ portraits of Kaggle\'s "140k Real and Fake '
+           'Faces", in Kaggle\'s own JPEG encoding', _RESEARCH),
+    Source("140k_more", "fake", "gan", 'further StyleGAN faces of Kaggle\'s "140k Real and Fake '
+           'Faces", in Kaggle\'s own JPEG encoding', "as stated at Kaggle"),
+    Source("dhanu_gan", "fake", "gan", "StyleGAN faces as in Kaggle's 140k, renamed (github.com/"
+           "Dhanu-Sree-Suresh/Deepfake-Image-Detection)", UNKNOWN),
+    Source("deepshield_gan", "fake", "gan", "studio portraits like those of generated.photos; "
+           "generator not named (github.com/sakshisalunkhe601/DeepShield-AI-Image-Detector)",
+           UNKNOWN),
+    Source("omi_sg2", "fake", "gan", "StyleGAN2 faces of One Million Impressions (Peterson et al., "
+           "PNAS 2022)", "CC BY-NC-SA"),
+    Source("omi_edit", "fake", "gan", "StyleGAN2 faces of One Million Impressions, with changed "
+           "attributes", "CC BY-NC-SA"),
+    Source("omi_cfd_inv", "fake", "gan", "photos inverted into StyleGAN2 and changed there, of One "
+           "Million Impressions", "CC BY-NC-SA"),
+    Source("basemax_tpdne", "fake", "gan", "pictures of the face generator of boredhumans.com "
+           "(github.com/BaseMax/FakeFaces)", UNKNOWN),
+    Source("survey_tpdne", "fake", "gan", "StyleGAN2 faces of thispersondoesnotexist "
+           "(github.com/sergibot/FakeFacesSurvey)", UNKNOWN),
+    Source("survey_tpdne", "real", PHOTO, "FFHQ portraits of the same survey", UNKNOWN),
+    Source("tpdne_u1i", "fake", "gan", "StyleGAN morphs (github.com/u1i/ai-faces)", UNKNOWN),
+    Source("gpt4o_nano", "fake", "diffusion", "portraits by GPT-4o's and Gemini's picture "
+           "generators, from public galleries of prompts, picked by eye", UNKNOWN),
+    Source("celebdf", "real", PHOTO, "face crops of the real videos of Celeb-DF v2 (Li et al., "
+           "CVPR 2020)", _RESEARCH),
+    Source("celebdf", "fake", "swap", "face crops of the face-swapped videos of Celeb-DF v2 (Li et "
+           "al., CVPR 2020)", _RESEARCH),
+    Source("celebdf_crops", "real", PHOTO, "smaller face crops of Celeb-DF v2 and FaceForensics++",
+           _RESEARCH),
+    Source("celebdf_crops", "fake", "swap", "smaller face crops of Celeb-DF v2 and "
+           "FaceForensics++", _RESEARCH),
+    Source("aaf", "real", PHOTO, "All-Age-Faces, ages 2 to 80, most of the people Asian, many of "
+           "the photos black and white", UNKNOWN),
+    Source("lfw", "real", PHOTO, "Labeled Faces in the Wild (Huang et al., 2007), at most three "
+           "photos a person", UNKNOWN),
+    Source("scut_fbp", "real", PHOTO, "SCUT-FBP5500 (Liang et al., ICPR 2018)", _RESEARCH),
+    Source("ytf", "real", PHOTO, "frames of YouTube Faces (Wolf et al., CVPR 2011)", UNKNOWN),
+    Source("celeb_web", "real", PHOTO, "web photos of film actors, few people", UNKNOWN),
+    Source("sports_web", "real", PHOTO, "web photos of athletes, few people", UNKNOWN),
+    Source("somali_web", "real", PHOTO, "web photos of Somali public figures", UNKNOWN),
+    Source("fasd_webcam", "real", PHOTO, "live faces before webcams, of a liveness set", UNKNOWN),
+    Source("reconstructed", "fake", "diffusion", "real photos of other sources, sent through the "
+           "auto-encoder of a diffusion model by `tools/reconstruct.py` (FLUX.2's tiny one)",
+           "as of the photos"),
+    Source("today_gpt", "fake", "diffusion", "portraits by GPT-Image-2 and GPT-4o, from public "
+           "galleries of prompts", _GALLERY),
+    Source("today_nano", "fake", "diffusion", "portraits by Gemini 2.5 Flash Image (Nano Banana), "
+           "most of them of one invented person", _GALLERY),
+    Source("today_flux", "fake", "diffusion", "portraits by FLUX.1 dev, most of them of one "
+           "invented person", _GALLERY),
+    Source("today_sdxl", "fake", "diffusion", "one prompt by many fine-tunes of SDXL and Stable "
+           "Diffusion (AI Horde)", _GALLERY),
+    Source("today_higgsfield", "fake", "diffusion", "portraits of one invented person, by one of "
+           "several generators, which is not said", _GALLERY),
+    Source("today_mj", "fake", "diffusion", "portraits by Midjourney", _GALLERY),
+    Source("today_kolors", "fake", "diffusion", "portraits by Kolors", _GALLERY),
+    Source("today_qwen", "fake", "diffusion", "portraits by Qwen-Image-Edit", _GALLERY),
+    Source("today_seedream", "fake", "diffusion", "portraits by Seedream 5 Pro", _GALLERY),
 )  # fmt: skip
 
 #: (name, label) -> facts.

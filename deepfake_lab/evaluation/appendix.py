@@ -21,6 +21,7 @@ _TITLES = {
     "families": "Each kind of fake against all real photos of its data set",
     "sources": "Each source against all photos of the other label in its data set",
     "same_source": "Real and fake photos of the same source against each other",
+    "cross_source": "The fakes of each source against the real photos of every source",
     "coverage": "Answers outside the uncertain band",
     "reliability": "What P(fake) says and what was fake",
     "subgroups": "Errors by subgroup",
@@ -44,9 +45,13 @@ _METHOD = """\
   and the loss against clean photos have intervals of their own. Those of shares: Wilson's, with as
   many trials as there are groups. An interval of no width means that no resample erred, not that no
   photo would. Intervals cover chance in drawing photos, not what nobody collected.
+- *The fakes of each source against the real photos of every source*: what a person has who holds
+  one fake against photos of her own. `cross_source.csv` has every pair; pairs of sources may be
+  told apart by camera, size or people alone, so that a high value proves less than a low one.
 - EER: where false alarms and misses are equal on the ROC curve, linear between thresholds. TPR at
-  1% FPR: of thresholds with at most 1% false alarms the best; not given for fewer than 100 real
-  photos. ECE: ten bins of equal weight. An AUC below 0.5 means that fakes look *more* real.
+  1% (0.5%) FPR: of thresholds with at most so many false alarms the best; not given for fewer than
+  100 (200) real photos. ECE: ten bins of equal weight. An AUC below 0.5 means that fakes look
+  *more* real.
 - Damaged photos are damaged whole, before a face is looked for. *Half size, then JPEG 40* is
   answered at that half size; *screenshot 1/x* was a JPEG 85, is drawn x times smaller and
   sharpened, cut off its old grid and stored as JPEG 70.
@@ -213,7 +218,9 @@ def table_sections(tables: dict[str, pd.DataFrame], heading: str, short: bool = 
         table = tables.get(name)
         if table is None or not len(table):
             continue
-        shown = table[table["data"] != "all"] if short and (table["data"] != "all").any() else table
+        shown = table
+        if short and "data" in table and (table["data"] != "all").any():
+            shown = table[table["data"] != "all"]
         if short and name == "subgroups":
             shown = shown[shown["photos"] >= subgroups.ENOUGH]
         lines += [f"{heading} {title}", "", views.markdown(views.view(name, shown, short)), ""]

@@ -120,6 +120,7 @@ def tables_of(predictions: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFram
         "families": breakdown.family_table(predictions, seed),
         "sources": breakdown.source_table(predictions, seed),
         "same_source": breakdown.same_source_table(predictions, seed),
+        "cross_source": breakdown.cross_source_table(predictions, seed),
         "coverage": breakdown.coverage_table(predictions),
         "reliability": breakdown.reliability_table(predictions),
         "subgroups": subgroups.subgroup_table(predictions),

@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab.data.sources import with_origin
-from deepfake_lab.evaluation.bootstrap import share_of, stated_for, wilson_interval
+from deepfake_lab.evaluation.bootstrap import (
+    measure_parts,
+    share_of,
+    stated_for,
+    wilson_interval,
+)
 from deepfake_lab.evaluation.degradations import measure_families, with_interval
 from deepfake_lab.evaluation.metrics import LOW_FPR
 from deepfake_lab.evaluation.predictions import answered
@@ -20,11 +25,11 @@ from deepfake_lab.evaluation.predictions import answered
 #: family of fifty fakes and one of a thousand can be compared.
 FAMILY_METRICS = (
     "roc_auc", "balanced_accuracy", "average_precision", "equal_error_rate", "tpr_at_1_fpr",
-    "brier_score", "calibration_error",
+    "tpr_at_0_5_fpr", "brier_score", "calibration_error",
 )  # fmt: skip
 
-#: Fewer real photos than this cannot show what happens at 1% false alarms.
-ENOUGH_FOR_1_FPR = round(1 / LOW_FPR)
+#: Pairs of sources with fewer photos on one side than this are not held against each other.
+ENOUGH_FOR_A_PAIR = 20
 
 #: Shares of the photos at which the coverage curve is read.
 COVERAGES = np.arange(0.05, 1.001, 0.05).round(2)
@@ -67,7 +72,8 @@ def family_table(predictions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         A row per data set and family, then ``macro`` (the mean over families, where there are
         several) and ``all`` (all fakes at once): ``data, family, real, fake`` (photos) and
         :data:`FAMILY_METRICS`. Empty where no data set has both labels. ``tpr_at_1_fpr`` is
-        missing where fewer than a hundred real photos stand against it.
+        missing where fewer than 100 real photos stand against it, ``tpr_at_0_5_fpr`` where fewer
+        than 200 do.
     """
     rows = prepared(predictions)
     return _measured(rows, family_parts(rows), "family", seed)
@@ -128,6 +134,44 @@ def same_source_table(predictions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
         if part["label"].nunique() == 2:
             parts.setdefault(str(data), {})[str(source)] = rows.index.isin(part.index)
     return _measured(rows, parts, "source", seed)
+
+
+def cross_source_table(predictions: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """Measure the fakes of each source against the real photos of each, whatever their data set.
+
+    That is what a user has: real photos from her camera, and a fake from anywhere. Where two
+    sources differ in cameras, sizes and people, an AUC near 1 may rest on that, and one far below
+    that of :func:`family_table` shows where the detector takes a source for a label.
+
+    Returns:
+        A row per pair with :data:`ENOUGH_FOR_A_PAIR` photos of each: ``fake_source, real_source,
+        family, fake, real`` (photos), ``roc_auc`` with ``_low`` and ``_high``.
+    """
+    rows = prepared(predictions)
+    fakes, reals = (_by_source(rows, label) for label in ("fake", "real"))
+    pairs = {(fake, real): fakes[fake] | reals[real] for fake in fakes for real in reals}
+    if not pairs:
+        return pd.DataFrame()
+    family = rows[rows["label"] == "fake"].groupby("source")["family"].first()
+    table = []
+    for (fake, real), found in measure_parts(rows, pairs, ("roc_auc",), seed=seed).items():
+        low, high = found.interval()
+        row = {"fake_source": fake, "real_source": real, "family": family[fake]}
+        row |= {"fake": int(fakes[fake].sum()), "real": int(reals[real].sum())}
+        table.append(row | with_interval("roc_auc", found.values[0], low[0], high[0]))
+    return (
+        pd.DataFrame(table)
+        .sort_values(["family", "fake_source", "real_source"])
+        .reset_index(drop=True)
+    )
+
+
+def _by_source(rows: pd.DataFrame, label: str) -> dict[str, np.ndarray]:
+    """Return source -> (N,) bool, its photos of a label, where there are enough for a pair."""
+    of_label = rows["label"] == label
+    counts = rows.loc[of_label, "source"].value_counts()
+    names = sorted(str(name) for name in counts.index[counts >= ENOUGH_FOR_A_PAIR])
+    return {name: (of_label & (rows["source"] == name)).to_numpy() for name in names}
 
 
 def coverage_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -213,7 +257,7 @@ def _row(
     row: dict[str, Any] = {"data": data, what: name, "real": real, "fake": int((part & fake).sum())}
     for i, metric in enumerate(FAMILY_METRICS):
         cells = (measured.values[i], low[i], high[i])
-        too_few = metric == "tpr_at_1_fpr" and real < ENOUGH_FOR_1_FPR
+        too_few = metric in LOW_FPR and real < round(1 / LOW_FPR[metric])
         row |= with_interval(metric, *((np.nan,) * 3 if too_few else cells))
     return row
 

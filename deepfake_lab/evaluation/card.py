@@ -15,7 +15,7 @@ from deepfake_lab.evaluation.metrics import TITLES
 
 #: Tables that a card shows where they lie beside it.
 TABLES = (
-    "families", "sources", "same_source", "coverage", "degradations", "subgroups",
+    "families", "sources", "same_source", "cross_source", "coverage", "degradations", "subgroups",
     "leave_one_out", "ablation", "baseline",
 )  # fmt: skip
 

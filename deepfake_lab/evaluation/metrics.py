@@ -13,8 +13,9 @@ import numpy as np
 #: Bins of equal weight in :func:`calibration_error`.
 BINS = 10
 
-#: The share of false alarms at which :func:`tpr_at_1_fpr` reads the ROC curve.
-LOW_FPR = 0.01
+#: The shares of false alarms at which the ROC curve is read; a threshold cannot be held to one of
+#: them by fewer real photos than its inverse.
+LOW_FPR = {"tpr_at_1_fpr": 0.01, "tpr_at_0_5_fpr": 0.005}
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,12 @@ def equal_error_rate(tally: Tally) -> np.ndarray:
 
 def tpr_at_1_fpr(tally: Tally) -> np.ndarray:
     """Return the largest share of fakes found by a threshold with at most 1% false alarms."""
-    # The tolerance: one photo of a hundred must count as 1%, however the division rounds.
-    allowed = tally.real_above <= (LOW_FPR + 1e-9) * tally.reals[:, None]
-    return np.where(allowed, tally.fake_above, 0).max(axis=1) / tally.fakes
+    return _found(tally, LOW_FPR["tpr_at_1_fpr"])
+
+
+def tpr_at_0_5_fpr(tally: Tally) -> np.ndarray:
+    """Return the largest share of fakes found by a threshold with at most 0.5% false alarms."""
+    return _found(tally, LOW_FPR["tpr_at_0_5_fpr"])
 
 
 def brier_score(tally: Tally) -> np.ndarray:
@@ -198,6 +202,7 @@ METRICS: dict[str, Callable[[Tally], np.ndarray]] = {
     "calibration_error": calibration_error,
     "equal_error_rate": equal_error_rate,
     "tpr_at_1_fpr": tpr_at_1_fpr,
+    "tpr_at_0_5_fpr": tpr_at_0_5_fpr,
 }
 
 #: What each is called where people read it.
@@ -211,6 +216,7 @@ TITLES = {
     "calibration_error": "Calibration error (ECE)",
     "equal_error_rate": "Equal error rate",
     "tpr_at_1_fpr": "Fakes found at 1% false alarms",
+    "tpr_at_0_5_fpr": "Fakes found at 0.5% false alarms",
 }
 
 
@@ -220,6 +226,12 @@ def measure(tally: Tally, names: tuple[str, ...]) -> np.ndarray:
         values = np.column_stack([METRICS[name](tally) for name in names])
     both = (tally.reals > 0) & (tally.fakes > 0)  # NaN, too, is not above zero
     return np.where(both[:, None], values, np.nan)
+
+
+def _found(tally: Tally, false_alarms: float) -> np.ndarray:
+    # The tolerance: one photo of a hundred must count as 1%, however the division rounds.
+    allowed = tally.real_above <= (false_alarms + 1e-9) * tally.reals[:, None]
+    return np.where(allowed, tally.fake_above, 0).max(axis=1) / tally.fakes
 
 
 def _from_nothing(above: np.ndarray, total: np.ndarray) -> np.ndarray:

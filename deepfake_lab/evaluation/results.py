@@ -16,9 +16,9 @@ class Results:
         detector: who was asked.
         photos: about what.
         predictions: the predictions frame of all photos.
-        tables: name -> frame: ``families, sources, same_source, coverage, reliability, subgroups``
-            and, where it was asked for, ``degradations``; see the modules ``breakdown``,
-            ``subgroups`` and ``degradations`` beside this one.
+        tables: name -> frame: ``families, sources, same_source, cross_source, coverage,
+            reliability, subgroups`` and, where it was asked for, ``degradations``; see the modules
+            ``breakdown``, ``subgroups`` and ``degradations`` beside this one.
         notes: what must be known to read them.
         degraded: the predictions on the damaged photos: ``kind, level, file, p_fake``.
     """

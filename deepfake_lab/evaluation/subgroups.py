@@ -24,6 +24,8 @@ _GENERATORS = {"FLUX1_schnell": "FLUX.1 schnell", "SDXL": "SDXL"}
 
 #: What the names of each source are, and whose word that is.
 MEANING = {
+    "aaf": "age as in All-Age-Faces' file names, which its group names repeat. Real photos only: "
+    "these are false alarms.",
     "utkface": "age, gender and ethnicity as in UTKFace's file names; its makers had an algorithm "
     "estimate them and people check. Real photos only: these are false alarms.",
     "ciplab": "difficulty and replaced parts as in the set's file names. Fakes only: these are "
@@ -42,6 +44,10 @@ UNTOLD = (
 )
 
 
+def _age_band(age: int) -> str:
+    return [name for start, name in _AGES if age >= start][-1]
+
+
 def of_utkface(stem: str) -> dict[str, str]:
     """Return age band, gender and ethnicity: ``[age]_[gender]_[ethnicity]_[time].jpg.chip``.
 
@@ -51,8 +57,13 @@ def of_utkface(stem: str) -> dict[str, str]:
     if match is None:
         return {}
     age, gender, ethnicity = map(int, match.groups())
-    band = [name for start, name in _AGES if age >= start][-1]
-    return {"age": band, "gender": _GENDERS[gender], "ethnicity": _ETHNICITIES[ethnicity]}
+    return {"age": _age_band(age), "gender": _GENDERS[gender], "ethnicity": _ETHNICITIES[ethnicity]}
+
+
+def of_aaf(stem: str) -> dict[str, str]:
+    """Return the age band: ``00001A02``, the second number being the age."""
+    match = re.search(r"(?:^|:)\d{5}A(\d{2})$", stem)
+    return {"age": _age_band(int(match.group(1)))} if match else {}
 
 
 def of_ciplab(stem: str) -> dict[str, str]:
@@ -79,6 +90,7 @@ def of_sfhq_t2i(stem: str) -> dict[str, str]:
 
 #: (source, label) -> what a file's name without its ending tells.
 READERS: dict[tuple[str, str], Callable[[str], dict[str, str]]] = {
+    ("aaf", "real"): of_aaf,
     ("utkface", "real"): of_utkface,
     ("ciplab", "fake"): of_ciplab,
     ("generated_photos", "fake"): of_generated_photos,
@@ -102,7 +114,10 @@ def subgroup_table(predictions: pd.DataFrame) -> pd.DataFrame:
             continue
         wrong = part["verdict"].str.lower() != part["label"]
         stems = part["file"].str.split("/").str[-1].str.rsplit(".", n=1).str[0]
-        told = pd.DataFrame([reader(stem) for stem in stems], index=part.index)
+        told = pd.DataFrame(
+            [reader(stem) or reader(str(group)) for stem, group in zip(stems, part["group"])],
+            index=part.index,
+        )
         for attribute in told.columns:
             for subgroup, index in sorted(told.groupby(attribute).groups.items()):
                 row = {"data": data, "source": source, "label": label}

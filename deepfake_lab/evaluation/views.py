@@ -18,6 +18,7 @@ _FULL = {
         "balanced accuracy": ("balanced_accuracy", "score"),
         "average precision": ("average_precision", "score"),
         "EER": ("equal_error_rate", "score"), "TPR at 1% FPR": ("tpr_at_1_fpr", "score"),
+        "TPR at 0.5% FPR": ("tpr_at_0_5_fpr", "score"),
         "Brier": ("brier_score", "score"), "ECE": ("calibration_error", "score"),
     },
     "sources": {
@@ -28,6 +29,13 @@ _FULL = {
         "no face found": ("no_face", "share-"),
         "AUC": ("roc_auc", "score"), "balanced accuracy": ("balanced_accuracy", "score"),
         "EER": ("equal_error_rate", "score"), "TPR at 1% FPR": ("tpr_at_1_fpr", "score"),
+        "TPR at 0.5% FPR": ("tpr_at_0_5_fpr", "score"),
+    },
+    "cross_source": {
+        "fakes of": ("fake_source", "text"), "family": ("family", "text"),
+        "fake photos": ("fake", "count"), "sources of real photos": ("sources", "count"),
+        "median AUC": ("median", "score"), "AUC against the hardest": ("roc_auc", "score"),
+        "that is": ("real_source", "text"),
     },
     "coverage": {
         "data": ("data", "text"), "answered": ("coverage", "share"),
@@ -85,7 +93,8 @@ def view(name: str, table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
 
     Args:
         name: which table, see :class:`deepfake_lab.evaluation.results.Results`. Of ``coverage`` the
-            detector's own band is shown, of ``degradations`` each data set's mean over families.
+            detector's own band is shown, of ``degradations`` each data set's mean over families,
+            of ``cross_source`` what is hardest for the fakes of each source.
         table: its frame.
         short: fewer columns, for a terminal.
     """
@@ -96,6 +105,8 @@ def view(name: str, table: pd.DataFrame, short: bool = False) -> pd.DataFrame:
         table = table[(table["family"] != "all") | (kinds > 2)]
     if name == "degradations" and len(table):
         table = _one_family(table)
+    if name == "cross_source" and len(table):
+        table = _hardest(table)
     columns = _SHORT.get(name, _FULL[name]) if short else _FULL[name]
     return pd.DataFrame({
         title: [_cell(row, column, kind) for row in table.to_dict("records")]
@@ -209,6 +220,16 @@ def summary(found: Results) -> str:
     if found.notes:
         parts.append("\n".join(f"note: {note}" for note in found.notes))
     return "\n\n".join(parts)
+
+
+def _hardest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per source of fakes: the real photos that it is hardest to tell from."""
+    pairs = table.groupby("fake_source", sort=False)["roc_auc"]
+    hardest = table.loc[pairs.idxmin()]
+    return hardest.assign(
+        sources=pairs.size().reindex(hardest["fake_source"]).to_numpy(),
+        median=pairs.median().reindex(hardest["fake_source"]).to_numpy(),
+    )
 
 
 def _one_family(table: pd.DataFrame) -> pd.DataFrame:

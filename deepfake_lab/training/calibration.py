@@ -73,8 +73,9 @@ def fit_calibration(
     smaller by the odds of that share. What is likelier is said: the prior is the largest, at most
     one half, at which the validation photos make it CONFIDENCE sure, for each source of real photos
     by itself, that they are not called fake too often: the fewer photos of a source, the wider its
-    margin. Sources of too few photos to show anything by themselves are judged together. A mild penalty, the same for logits of any scale, keeps the temperature finite where
-    validation is classified without an error.
+    margin. Sources of too few photos to show anything by themselves are judged together. A mild
+    penalty, the same for logits of any scale, keeps the temperature finite where validation is
+    classified without an error.
 
     Args:
         logits: (N,) raw scores of validation photos.
