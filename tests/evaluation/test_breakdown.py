@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from deepfake_lab.data import sources
-from deepfake_lab.evaluation import breakdown, subgroups
+from deepfake_lab.evaluation import breakdown, subgroups, views
 from deepfake_lab.evaluation.failures import known_failures
 
 RNG = np.random.default_rng(0)
@@ -72,10 +72,32 @@ def test_false_alarms_and_misses_are_counted_per_source(predictions):
     assert table["photos"].to_dict() == {"phone": 150, "webcam": 50, "generator": 60, "forger": 40}
 
 
+def test_the_fakes_of_each_source_stand_against_the_photos_of_each(predictions):
+    few = _answers("fake", "rare", np.full(breakdown.ENOUGH_FOR_A_PAIR - 1, 0.9), "gan")
+    table = breakdown.cross_source_table(pd.concat([predictions, few]))
+    pairs = table.set_index(["fake_source", "real_source"])["roc_auc"]
+    assert set(pairs.index) == {(fake, real) for fake in ("generator", "forger")
+                                for real in ("phone", "webcam")}  # fmt: skip
+    assert pairs["generator", "phone"] == pairs["generator", "webcam"] == 1.0
+    # Twenty of the webcam's fifty photos lie above all of the forger's, some others below.
+    scores = predictions[predictions["source"] == "forger"]["p_fake"]
+    assert pairs["forger", "webcam"] == pytest.approx((scores > 0.1).mean() * 0.6)
+    shown = views.view("cross_source", table)
+    assert shown["that is"].tolist() == ["webcam", "phone"]
+    assert shown["sources of real photos"].tolist() == ["2", "2"]
+
+
+def test_photos_of_one_label_cross_nothing(predictions):
+    assert breakdown.cross_source_table(predictions[predictions["label"] == "real"]).empty
+
+
 def test_few_real_photos_cannot_tell_of_one_percent_false_alarms(predictions):
     rows = predictions[predictions["source"] != "phone"]  # fifty real photos are left
     assert breakdown.family_table(rows)["tpr_at_1_fpr"].isna().all()
     assert breakdown.family_table(predictions)["tpr_at_1_fpr"].notna().all()
+    fewer = predictions[predictions["source"] != "webcam"]  # 150: enough for 1%, not for 0.5%
+    assert breakdown.family_table(fewer)["tpr_at_1_fpr"].notna().all()
+    assert breakdown.family_table(fewer)["tpr_at_0_5_fpr"].isna().all()
 
 
 def test_one_source_with_both_labels_is_measured_against_itself():
@@ -168,6 +190,14 @@ def test_errors_are_counted_by_subgroup():
     assert table.loc[("age", "20 to 39"), "wrong"] == 0.5
     assert table.loc[("gender", "female"), "wrong"] == 1.0
     assert (table["overall"] == 0.75).all()
+
+
+def test_where_the_file_name_tells_nothing_the_group_may():
+    rows = _answers("real", "aaf", [0.9, 0.1, 0.1])
+    rows["group"] = ["more/aaf:00001A02", "more/aaf:00007A08", "more/aaf:00009A61"]
+    table = subgroups.subgroup_table(rows).set_index("subgroup")
+    assert table["photos"].to_dict() == {"0 to 12": 2, "60 and over": 1}
+    assert table["wrong"].to_dict() == {"0 to 12": 0.5, "60 and over": 0.0}
 
 
 def test_sources_whose_names_tell_nothing_have_no_subgroups(predictions):

@@ -70,6 +70,15 @@ def test_at_one_percent_false_alarms_one_real_photo_of_a_hundred_may_be_called_f
     assert _value("tpr_at_1_fpr", labels, p_fake) == pytest.approx((p_fake[100:] > 0.55).mean())
 
 
+def test_at_half_a_percent_one_real_photo_of_two_hundred_may_be_called_fake():
+    labels = np.repeat([0, 1], [200, 100])
+    p_fake = np.concatenate([np.linspace(0, 0.5, 200), np.linspace(0.4, 0.6, 100)])
+    p_fake[0], p_fake[1] = 0.9, 0.55
+    found = (p_fake[200:] > 0.55).mean()
+    assert _value("tpr_at_0_5_fpr", labels, p_fake) == pytest.approx(found)
+    assert _value("tpr_at_1_fpr", labels, p_fake) > found  # two may be there
+
+
 def test_a_photo_that_weighs_two_counts_like_two_photos():
     for labels, p_fake in _cases(50):
         weights = RNG.integers(0, 4, len(labels))
