@@ -47,6 +47,9 @@ DATA = ("140k", "faces", "more", "today", "reconstructed", "sample")
 #: them; the others are portraits. Each class has real photos and fakes of its own.
 PORTRAIT = 230
 
+#: The last epoch is kept, whatever it is worth; so many validation photos are enough to watch it.
+WATCHED = 1000
+
 #: More photos than this of one source add nothing to its weight.
 CAP = 3000
 
@@ -64,7 +67,7 @@ RECIPES = {
 }  # fmt: skip
 
 #: What is different where a trained detector goes on learning, from more photos than it knew.
-CONTINUED = {"window": 128, "epochs": 9, "learning_rate": 3e-4, "warmup": 0.05}
+CONTINUED = {"window": 128, "epochs": 6, "learning_rate": 3e-4, "warmup": 0.05}
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
@@ -183,11 +186,27 @@ def _fit(
     mix = batches.Mix(settings.pop("photos"), shares, settings.pop("forged"))
     checkpoint = paths.home() / "logs" / run / "training.npz"
     history = fitting.fit(
-        model, train, splits["valid"], mix=mix, seed=seed, checkpoint=checkpoint, **settings
+        model, train, _some(splits["valid"]), mix=mix, seed=seed, checkpoint=checkpoint, **settings
     )
     whole = models.build_model(name, size, dropout=dropout, seed=seed)
     whole.set_weights(model.get_weights())
     return whole, history
+
+
+def _some(split: batches.Split) -> batches.Split:
+    """Return :data:`WATCHED` of a split's photos, drawn at random, always the same."""
+    number = min(WATCHED, len(split.manifest))
+    rows = np.sort(np.random.default_rng(0).permutation(len(split.manifest))[:number])
+    return _of(split, rows)
+
+
+def _of(split: batches.Split, rows: np.ndarray) -> batches.Split:
+    """Return a split's photos at these places, or where this is true."""
+    manifest = split.manifest[rows] if rows.dtype == bool else split.manifest.iloc[rows]
+    return replace(
+        split, manifest=manifest.reset_index(drop=True),
+        frames=split.frames[rows], keypoints=split.keypoints[rows],
+    )  # fmt: skip
 
 
 def _train(options: argparse.Namespace) -> None:
@@ -336,11 +355,7 @@ def _shares(split: batches.Split, kind: str, name: str) -> dict[str, float]:
 
 def _without(split: batches.Split, kind: str, name: str) -> batches.Split:
     """Return the split without the fakes of a source or family; the real photos all stay."""
-    keep = ~_fakes_of(split, kind, name)
-    return replace(
-        split, manifest=split.manifest[keep].reset_index(drop=True),
-        frames=split.frames[keep], keypoints=split.keypoints[keep],
-    )  # fmt: skip
+    return _of(split, ~_fakes_of(split, kind, name))
 
 
 def _auc(model, split: batches.Split, kind: str, name: str) -> dict:
