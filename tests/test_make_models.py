@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -100,6 +101,28 @@ def test_the_recipe_is_kept_with_what_an_epoch_drew(home):
     assert recipe["learning_rate"] == 1e-3 and recipe["photos"] == 16
     assert sum(recipe["shares"].values()) == pytest.approx(1, abs=0.01)
     assert set(recipe["shares"]) >= {"real/140k", "fake/140k", "real/celeba", "fake/dfdc"}
+
+
+def test_a_training_that_goes_on_from_a_detector_says_from_which(home, monkeypatch):
+    before = json.loads((home / "models" / "cnn" / "detector.json").read_text())
+    monkeypatch.setattr(make_models, "CONTINUED", {"epochs": 1, "learning_rate": 1e-6, "window": 8})
+    start = ["make_models.py", "train", "cnn", "--start", str(home / "models" / "cnn")]
+    monkeypatch.setattr(sys, "argv", [*start, "--name", "further"])
+    assert make_models.main() == 0
+    recipe = json.loads((home / "models" / "further" / "detector.json").read_text())["recipe"]
+    assert recipe["start"]["sha256"] == before["sha256"]["model.keras"]
+    assert recipe["start"]["name"] == "cnn" and recipe["learning_rate"] == 1e-6
+    assert "window" not in recipe  # this network takes one size alone
+    weights = [keras.models.load_model(home / "models" / name / "model.keras").get_weights()
+               for name in ("cnn", "further")]  # fmt: skip
+    assert max(abs(a - b).max() for a, b in zip(*weights)) < 1e-2  # and not a new random start
+
+
+def test_a_training_cannot_go_on_from_another_network(home, monkeypatch, capsys):
+    start = ["make_models.py", "train", "efficientnet", "--start", str(home / "models" / "cnn")]
+    monkeypatch.setattr(sys, "argv", [*start, "--name", "further"])
+    assert make_models.main() == 2
+    assert "holds a cnn of 40 px" in capsys.readouterr().err
 
 
 def test_frames_are_cut_once_and_kept(home):

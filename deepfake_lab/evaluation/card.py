@@ -154,11 +154,10 @@ def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         for kind, part in rows.groupby("kind", sort=False):
             yield f"Mean over {len(part)} left out ({kind}): AUC {part['auc'].mean():.3f}."
     if "baseline" in tables and "families" in tables:
-        both = {"this": tables["families"], "baseline": tables["baseline"]}
-        name = str(tables["baseline"]["detector"].iloc[0])
-        yield f"## Beside `{name}`"
-        yield "Another detector, asked about the same photos:"
-        yield _markdown(_beside(both["this"], both["baseline"], name))
+        for name, rows in tables["baseline"].groupby("detector", sort=False):
+            yield f"## Beside `{name}`"
+            yield "Another detector, asked about the same photos:"
+            yield _markdown(_beside(tables["families"], rows, str(name)))
     if "ablation" in tables:
         yield "## What helped"
         yield (

@@ -25,7 +25,8 @@ def record(folder: str | Path, found: Results, baseline: Results | None = None) 
     Args:
         folder: the run folder.
         found: an assessment of its detector.
-        baseline: an assessment of another detector on the same photos, to stand beside it.
+        baseline: an assessment of another detector on the same photos, to stand beside it and
+            beside those that stand there.
 
     Raises:
         UserError: the assessment is of another detector.
@@ -39,7 +40,12 @@ def record(folder: str | Path, found: Results, baseline: Results | None = None) 
     write_tables(found.tables, folder)
     if baseline is not None:
         beside = baseline.tables["families"].assign(detector=baseline.detector.name)
-        beside.to_csv(folder / "baseline.csv", index=False, float_format="%.6g")
+        kept = folder / "baseline.csv"
+        if kept.is_file():
+            others = pd.read_csv(kept)
+            others = others[others["detector"] != baseline.detector.name]
+            beside = pd.concat([others, beside], ignore_index=True)
+        beside.to_csv(kept, index=False, float_format="%.6g")
     file = folder / "metrics.json"
     metrics = json.loads(file.read_text(encoding="utf-8"))
     metrics = {"test": metrics["test"], "assessment": about(found)}

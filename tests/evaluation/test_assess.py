@@ -286,6 +286,8 @@ def recorded(run_folder, tmp_path_factory) -> Path:
     ]).to_csv(folder / "leave_one_out.csv", index=False)  # fmt: skip
     pd.DataFrame([{"without": "nothing", "auc": 0.7}]).to_csv(folder / "ablation.csv", index=False)
     found = assess.assess(Detector.load(folder), "sample")
+    older = found.tables["families"].assign(detector="older", roc_auc=0.25)
+    pd.concat([older, older.assign(detector="tiny")]).to_csv(folder / "baseline.csv", index=False)
     record.record(folder, found, baseline=found)
     return folder
 
@@ -311,7 +313,8 @@ def test_the_card_has_what_a_reader_must_know(recorded):
     ):  # fmt: skip
         assert f"\n## {title}\n" in card, title
     assert "| face_swap | source | 0.610 [0.500, 0.700] | 11 |" in card
-    assert "CC BY 4.0" in card and "## Beside `tiny`" in card
+    assert "CC BY 4.0" in card and "## Beside `tiny`" in card and "## Beside `older`" in card
+    assert "### The fakes of each source against the real photos of every source" in card
 
 
 def test_the_card_shows_the_numbers_of_the_tables(recorded):
@@ -334,7 +337,9 @@ def test_a_card_says_of_an_unknown_source_that_its_terms_are_not_recorded(record
 
 def test_a_run_folder_shows_its_baseline_before_itself(recorded, run_folder):
     table = record.with_baseline(recorded)
-    assert table["detector"].unique().tolist() == ["tiny", "efficientnet"]
+    assert table["detector"].unique().tolist() == ["older", "tiny", "efficientnet"]
+    assert (table.loc[table["detector"] == "older", "roc_auc"] == 0.25).all()
+    assert not (table.loc[table["detector"] == "tiny", "roc_auc"] == 0.25).all()  # measured anew
     assert record.with_baseline(run_folder).empty
 
 
