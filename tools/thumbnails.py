@@ -18,11 +18,11 @@ TARGET = ROOT / "docs" / "thumbnails"
 SIZE = (320, 200)
 MOST = 25_000  # bytes
 
-#: What the wanted figure is drawn by: the first picture of the first cell that has these words; the
-#: notebook's last figure where none has.
+#: What the wanted figure is drawn by: the last picture of the first cell that has these words; where
+#: none has, the figure whose shape comes nearest to a thumbnail's.
 WANTED = {
     "01_explore_data": "plot_photos(",
-    "02_train_cnn": "relu4",
+    "02_train_cnn": "centered(0, 1)",
     "03_train_efficientnet": "compute_features",
     "04_evaluate": "plot_calibration",
     "05_predict": "plot_prediction(",
@@ -54,11 +54,11 @@ def figure_of(notebook: Path, words: str) -> Image.Image:
             if "image/png" in output.get("data", {})
         ]
         if pictures and words in cell.source:
-            return _opened(pictures[0])
-        found += pictures
+            return _opened(pictures[-1])
+        found += map(_opened, pictures)
     if not found:
         raise ValueError(f"{notebook.name} holds no figure: store its outputs (`make notebooks`).")
-    return _opened(found[-1])
+    return min(found, key=lambda one: abs(one.width / one.height - SIZE[0] / SIZE[1]))
 
 
 def _opened(encoded: str) -> Image.Image:
