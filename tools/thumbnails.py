@@ -18,8 +18,8 @@ TARGET = ROOT / "docs" / "thumbnails"
 SIZE = (320, 200)
 MOST = 25_000  # bytes
 
-#: What the wanted figure is drawn by: the last picture of the first cell that has these words; where
-#: none has, the figure whose shape comes nearest to a thumbnail's.
+#: What the wanted figure is drawn by: the last picture of the first cell that has these words.
+#: Where none has, the figure whose shape comes nearest to a thumbnail's.
 WANTED = {
     "01_explore_data": "plot_photos(",
     "02_train_cnn": "centered(0, 1)",
