@@ -39,4 +39,4 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 # The front page of the site lies where its source lies; who opens the folder is sent there.
-html_extra_path = ["static/index.html"]
+html_extra_path = ["front"]

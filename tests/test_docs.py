@@ -10,10 +10,10 @@ import yaml
 
 from deepfake_lab import paths
 
-ROOT = paths.project()
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(paths.project() / "tools"))
 import make_site
 
+ROOT = paths.project()
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / page for page in make_site.PAGES)]
 WITH_LINKS = [*PAGES, ROOT / "README.md"]
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
@@ -68,12 +68,9 @@ def test_a_missing_file_and_a_missing_heading_are_both_broken_links(tmp_path):
 def test_the_table_of_contents_names_every_page():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     trees = re.findall(r"```\{toctree\}\n(.*?)```", index, re.DOTALL)
-    named = [
-        line
-        for tree in trees
-        for line in tree.splitlines()
-        if line and not line.startswith(":")
-    ]  # fmt: skip
+    lines = [line for tree in trees for line in tree.splitlines()]
+    entries = [line for line in lines if line and not line.startswith(":")]
+    named = [re.sub(r"^.* <(.+)>$", r"\1", entry) for entry in entries]
     pages = {f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")} - {"docs/index.md"}
     pages |= {*make_site.PAGES, *make_site.WRITTEN}
     pages |= {f"notebooks/{file.name}" for file in make_site.notebooks()}

@@ -64,7 +64,7 @@ def main() -> int:
 def lay_out(source: Path) -> Path:
     """Write all pages of the site below a folder, as they lie in the repository."""
     shutil.rmtree(source, ignore_errors=True)
-    ignore = shutil.ignore_patterns("conf.py", "static", "__pycache__")
+    ignore = shutil.ignore_patterns("conf.py", "static", "front", "__pycache__")
     shutil.copytree(ROOT / "docs", source / "docs", ignore=ignore)
     for page in PAGES:
         _write(source / page, _without_head((ROOT / page).read_text(encoding="utf-8")))

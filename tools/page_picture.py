@@ -26,7 +26,7 @@ TARGET = ROOT / "docs" / "page.png"
 #: From the test split: a face that a generator has drawn, of nobody.
 PHOTO = ROOT / "data" / "sample" / "fake" / "gan_test_0036.jpg"
 MOST = 200_000  # bytes
-HIGHEST = 740  # pixels: what comes first on the page is what a reader needs
+HIGHEST = 728  # pixels: what comes first on the page is what a reader needs
 PORT = 5077
 
 
