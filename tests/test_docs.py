@@ -128,3 +128,24 @@ def test_every_notebook_has_a_small_thumbnail(name):
 
 def test_the_picture_of_the_page_is_small():
     assert (ROOT / "docs" / "page.png").stat().st_size < 200_000
+
+
+def test_the_counts_of_a_notebook_are_those_of_its_cells():
+    import count_courses
+
+    cells = list(
+        count_courses._cells("# %% [markdown]\n# Two words\n# %%\nplot()\nwidgets.Text()\n")
+    )
+    counted = count_courses._counted([cells], by_calls=False)
+    assert (counted["words_a_line"], counted["longest_cell"], counted["interactions"]) == (1, 2, 1)
+
+
+def test_the_counts_are_shown_with_the_commits_that_were_read():
+    import json
+
+    import count_courses
+
+    page = count_courses.PAGE.read_text(encoding="utf-8")
+    record = json.loads(count_courses.RECORD.read_text(encoding="utf-8"))
+    assert set(record) == set(count_courses.COURSES)
+    assert all(row["commit"] in page for row in record.values())
