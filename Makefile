@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test smoke wheel lab serve models lint notebooks lock clean
+.PHONY: help install run test smoke wheel lab serve models lint docs pictures notebooks lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -54,6 +54,13 @@ lint: $(INSTALLED)  ## check style and notebooks, as the pre-commit hooks do, an
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## build the site in build/site/html, offline; a warning is an error
+	$(BIN)/python tools/make_site.py
+
+pictures: $(INSTALLED)  ## draw the pictures of README and site anew (needs Chromium)
+	$(BIN)/python tools/page_picture.py
+	$(BIN)/python tools/thumbnails.py
 
 notebooks: $(INSTALLED)  ## run the notebooks with their defaults and store the outputs
 	DEEPFAKE_LAB_HOME=$(CURDIR)/build/notebooks $(BIN)/jupyter nbconvert --to notebook --execute --inplace \

@@ -20,7 +20,12 @@ Notebooks, parameter files and the sample set, yours to change. What they write 
 """
 
 #: What is copied: folder -> its parts, or all of it.
-_PARTS = {"notebooks": ["*.ipynb"], "params": ["*.yaml"], "data": ["README.md", "sample"]}
+_PARTS = {
+    "notebooks": ["*.ipynb"],
+    "docs": ["glossary.md"],  # the notebooks link to it
+    "params": ["*.yaml"],
+    "data": ["README.md", "sample"],
+}
 
 
 def start_course(folder: str | Path) -> Path:

@@ -14,6 +14,7 @@ def test_a_course_folder_holds_notebooks_parameters_the_sample_and_ten_lines_of_
         shipped = sorted(path.name for path in (paths.project() / part).glob(pattern))
         assert shipped and sorted(path.name for path in (folder / part).iterdir()) == shipped
     assert (folder / "data" / "sample" / "manifest.csv").is_file()
+    assert (folder / "docs" / "glossary.md").is_file()  # the notebooks link to it
     assert len((folder / "README.md").read_text().splitlines()) == 10
 
 

@@ -1,9 +1,10 @@
-"""Write the table of results in `README.md` from what the shipped run folders record.
+"""Write the tables of results from what the shipped run folders record.
 
-    python tools/readme_results.py            fill the marked region of README.md
-    python tools/readme_results.py --check    say whether it is up to date; exit status 1 if not
+    python tools/readme_results.py            fill the marked regions
+    python tools/readme_results.py --check    say whether they are up to date; exit status 1 if not
 
-Nothing in that region is typed by hand: a test holds it to `models/*/metrics.json` and
+`docs/results.md` has every row, `README.md` the few that sum them up. Nothing in these regions is
+typed by hand: a test holds them to `models/*/metrics.json`, `models/*/detector.json` and
 `models/*/leave_one_out.csv`.
 """
 
@@ -20,6 +21,17 @@ from deepfake_lab.evaluation import views
 BEGIN = "<!-- results: written by tools/readme_results.py, not by hand -->"
 END = "<!-- end of results -->"
 
+#: A source with fewer photos is not called the worst: chance alone could make it so.
+ENOUGH = 50
+
+_KINDS = {
+    "blend": "blended with itself",
+    "diffusion": "diffusion models",
+    "edit": "edited by hand",
+    "gan": "GANs",
+    "swap": "face swaps",
+}
+
 _NONE = "*No shipped detector with a recorded evaluation.*"
 
 
@@ -28,36 +40,61 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args()
-    readme = paths.project() / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    filled = fill(text, results(paths.project() / "models"))
+    models = paths.project() / "models"
+    differ = []
+    for name, content in (("README.md", summary(models)), ("docs/results.md", results(models))):
+        file = paths.project() / name
+        text = file.read_text(encoding="utf-8")
+        filled = fill(text, content)
+        if filled != text:
+            differ.append(name)
+            if not options.check:
+                file.write_text(filled, encoding="utf-8")
     if options.check:
-        print("up to date" if filled == text else "README.md differs from the run folders")
-        return int(filled != text)
-    readme.write_text(filled, encoding="utf-8")
-    return 0
+        print(f"{' and '.join(differ)}: not what the run folders say" if differ else "up to date")
+    return int(options.check and bool(differ))
 
 
 def fill(text: str, content: str) -> str:
-    """Return a README with the region between the two marks replaced."""
+    """Return a page with the region between the two marks replaced."""
     before, _, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise SystemExit(f"README.md lacks the marks {BEGIN} and {END}.")
+        raise SystemExit(f"The page lacks the marks {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n{content}\n{END}{after}"
 
 
 def results(models: Path) -> str:
-    """Return the table: a row per measure, a column per shipped detector."""
+    """Return the whole table: a row per measure, a column per shipped detector."""
     columns: dict[str, dict[str, str]] = {}
+    for name, metrics in _recorded(models).items():
+        left_out = models / name / "leave_one_out.csv"
+        table = pd.read_csv(left_out) if left_out.is_file() else None
+        columns[name] = _measures(metrics, table)
+    return _table(columns)
+
+
+def summary(models: Path) -> str:
+    """Return the small table: kinds of fakes, false alarms, misses, recompression."""
+    columns: dict[str, dict[str, str]] = {}
+    for name, metrics in _recorded(models).items():
+        detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
+        columns[name] = _in_short(metrics, detector.get("prior"))
+    return _table(columns)
+
+
+def _recorded(models: Path) -> dict[str, dict]:
+    """Return detector -> metrics, of the shipped ones that have a recorded evaluation."""
+    found = {}
     for name in paths.SHIPPED:
         file = models / name / "metrics.json"
-        if file.is_file():
-            metrics = json.loads(file.read_text(encoding="utf-8"))
-            if "assessment" in metrics:
-                left_out = models / name / "leave_one_out.csv"
-                table = pd.read_csv(left_out) if left_out.is_file() else None
-                columns[name] = _measures(metrics, table)
+        metrics = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if "assessment" in metrics:
+            found[name] = metrics
+    return found
+
+
+def _table(columns: dict[str, dict[str, str]]) -> str:
     if not columns:
         return _NONE
     rows = list(dict.fromkeys(row for column in columns.values() for row in column))
@@ -65,6 +102,46 @@ def results(models: Path) -> str:
         f"`{name}`": [column.get(row, "-") for row in rows] for name, column in columns.items()
     })  # fmt: skip
     return views.markdown(table)
+
+
+def _in_short(metrics: dict, prior: float | None) -> dict[str, str]:
+    """Return the few measures that sum a detector up.
+
+    A kind of fakes is shown on the data set that has most of it, the mean over kinds and the fall
+    on the data set with most kinds. Of false alarms and misses: all photos, and the worst source
+    of at least `ENOUGH` photos.
+    """
+    said: dict[str, str] = {}
+    names = [record["name"] for record in metrics["assessment"]["data"]]
+    rows = [row for row in metrics["families"] if row["data"] in names]
+    kinds = [row for row in rows if row["family"] not in ("macro", "all")]
+    several = {row["data"] for row in rows if row["family"] == "macro"}
+    main = max(names, key=lambda name: sum(row["data"] == name for row in kinds))
+    for kind in sorted({row["family"] for row in kinds}):
+        row = max((row for row in kinds if row["family"] == kind), key=lambda row: row["fake"])
+        said[f"{_KINDS.get(kind, kind)}: AUC"] = f"{_score(row, 'roc_auc')}, {row['data']}"
+    for row in rows:
+        if row["data"] == main and row["family"] == ("macro" if main in several else "all"):
+            said["mean over kinds: AUC"] = f"{_score(row, 'roc_auc')}, {main}"
+    overall = metrics["test"]["metrics"]
+    for label, other, rate in (("real", "fake", "false_alarm_rate"), ("fake", "real", "miss_rate")):
+        said[f"{label} photos called {other}"] = views.share(
+            *(overall[rate][part] for part in ("value", "low", "high"))
+        )
+        of = [
+            row for row in metrics["sources"]
+            if row["label"] == label and row["data"] in names and row["photos"] >= ENOUGH
+        ]  # fmt: skip
+        if of:
+            worst = max(of, key=lambda row: row["wrong"])
+            text = f"{_share(worst, 'wrong')}, {worst['source']}"
+            said[f"{label} photos called {other}, worst source"] = text
+    for row in metrics.get("degradations", ()):
+        if row["kind"] == "messenger" and row["data"] == main and _stands_for(row, metrics):
+            said[f"{row['name']}: AUC lost"] = f"{_score(row, 'fall')}, {main}"
+    if prior is not None:
+        said["P(fake) is stated for a share of fakes of"] = f"{prior:.0%}"
+    return said
 
 
 def _measures(metrics: dict, left_out: pd.DataFrame | None) -> dict[str, str]:

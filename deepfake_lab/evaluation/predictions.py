@@ -39,8 +39,8 @@ def evaluate(predictions: pd.DataFrame, seed: int = 0, metrics: tuple[str, ...] 
         metrics: which of :data:`deepfake_lab.evaluation.metrics.METRICS`.
 
     Returns:
-        ``{"photos": {"real": n, "fake": n, "failed": n}, "metrics": {name: {"value", "low",
-        "high"}}}``, the interval at 95%.
+        ``photos``: how many are ``real``, ``fake`` and ``failed``; ``metrics``: of each name the
+        ``value`` with ``low`` and ``high``, the ends of its 95% interval.
 
     Raises:
         UserError: a missing column, or only one of the two labels.

@@ -352,10 +352,37 @@ def test_an_assessment_of_another_detector_is_refused(run_folder, tmp_path, foun
 # --- README ---
 
 
-def test_the_readme_shows_what_the_run_folders_record():
-    text = (paths.project() / "README.md").read_text(encoding="utf-8")
-    shown = readme_results.fill(text, readme_results.results(paths.project() / "models"))
+@pytest.mark.parametrize(
+    "page, table",
+    [("README.md", readme_results.summary), ("docs/results.md", readme_results.results)],
+)
+def test_a_page_of_results_shows_what_the_run_folders_record(page, table):
+    text = (paths.project() / page).read_text(encoding="utf-8")
+    shown = readme_results.fill(text, table(paths.project() / "models"))
     assert shown == text, "run `python tools/readme_results.py`"
+
+
+def test_the_small_table_names_every_kind_and_the_worst_source_of_false_alarms(recorded):
+    table = readme_results.summary(recorded.parent)
+    metrics = json.loads((recorded / "metrics.json").read_text())
+    kinds = {row["family"] for row in metrics["families"]} - {"macro", "all"}
+    assert kinds and table.count(": AUC |") == len(kinds) + 1  # and their mean
+    overall = metrics["test"]["metrics"]["false_alarm_rate"]
+    share = views.share(overall["value"], overall["low"], overall["high"])
+    assert f"| real photos called fake | {share} |" in table
+
+
+def test_a_source_of_few_photos_is_not_called_the_worst():
+    folder = paths.project() / "models" / "efficientnet"
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    told = readme_results._in_short(metrics, prior=0.1)
+    few = min(
+        (row for row in metrics["sources"] if row["label"] == "fake"),
+        key=lambda row: row["photos"],
+    )
+    assert few["photos"] < readme_results.ENOUGH
+    few["wrong"] = 1.0
+    assert readme_results._in_short(metrics, prior=0.1) == told
 
 
 def test_the_table_of_results_has_a_column_per_detector_and_the_recorded_numbers(recorded):
