@@ -359,7 +359,7 @@ def test_two_clients_with_one_output_do_not_mix(steady, many, run_folder, tmp_pa
     assert output.read_bytes() == expected
 
 
-#: The command, which presses Ctrl-C itself when 40 rows are on file: from outside, on a busy machine,
+#: The command, which presses Ctrl-C itself when 40 rows are on file: from outside, on a busy one,
 #: it may come when all is over. Where Python forgets an interruption, the command must not.
 PRESSES = """
 import os, signal, sys
