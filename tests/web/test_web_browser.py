@@ -130,7 +130,7 @@ def test_in_a_group_photo_a_numbered_box_chooses_a_face_and_its_map(open_page, g
     page = open_page()
     answer = upload(page, group)
     assert "Each face" in answer.inner_text() and page.complaints == []
-    assert page.locator(".photo .number").all_inner_texts() == ["1", "2", "3", "4"]
+    assert page.locator(".photo .number").all_text_contents() == ["1", "2", "3", "4"]
     faces = page.locator(".faces details")
     opened = faces.evaluate_all("all => all.map(one => one.open)")
     assert opened.count(True) == 1
@@ -356,7 +356,9 @@ def test_a_server_that_has_gone_is_told(open_page, face):
     ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
 )
 @pytest.mark.parametrize("view", ["home", "plain", "answers", "card", "error"])
-def test_an_accessibility_checker_finds_nothing(open_page, face, tmp_path, view, viewport, scheme):
+def test_an_accessibility_checker_finds_nothing(
+    open_page, face, group, tmp_path, view, viewport, scheme
+):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     # The checker is a script of its own, which the page's policy would keep out.
     options = {"viewport": viewport, "color_scheme": scheme, "bypass_csp": True}
@@ -367,7 +369,7 @@ def test_an_accessibility_checker_finds_nothing(open_page, face, tmp_path, view,
         text.write_text("hello")
         blank = tmp_path / "blank.jpg"
         blank.write_bytes(photo(side=100, quality=10))
-        upload(page, face, text, blank)
+        upload(page, face, text, blank, group)
         page.get_by_text("Its spectrum, beside a camera's").first.click()
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = axe.Axe().run(page, options={"runOnly": rules})
