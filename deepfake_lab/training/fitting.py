@@ -201,7 +201,7 @@ def _devices() -> int:
             "the environment variable KERAS_BACKEND=jax before Keras is imported."
         )
     mesh = shared.device_mesh
-    return mesh.shape[mesh.axis_names.index(shared.batch_dim_name)]
+    return int(mesh.shape[mesh.axis_names.index(shared.batch_dim_name)])
 
 
 def _check_sharing(devices: int, batch_size: int, pictures: int) -> None:
