@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from deepfake_lab import __version__, extras
+from deepfake_lab import __version__, extras, interrupts
 from deepfake_lab.errors import UserError
 from deepfake_lab.printing import printable
 
@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         try:
             options = _parser().parse_args(arguments)
-            return options.command(options)
+            with interrupts.remembered():
+                return options.command(options)
         finally:
             sys.stdout.flush()  # what cannot be written shows here, not after the last line
     except UserError as error:

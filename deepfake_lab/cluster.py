@@ -52,9 +52,11 @@ PATIENCE = 30
 #: Above every level: what Dask logs of a dead worker is handled here, its tracebacks help nobody.
 _SILENT = logging.CRITICAL + 1
 
-#: Of a cluster on this machine: a chunk that has killed one worker is tried on one more; and a
-#: worker that dies several times within seconds is not given up, else none would be left.
+#: Of what is opened here. A chunk that has killed one worker is tried on one more; a worker that
+#: dies several times within seconds is not given up, else none would be left. Each connection keeps
+#: its last messages, by default 1,000, and with them as many chunks.
 _SETTINGS = {
+    "distributed.admin.low-level-log-length": 10,
     "distributed.scheduler.allowed-failures": 1,
     "distributed.deploy.lost-worker-timeout": "1 hour",
 }

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepfake_lab import paths
+from deepfake_lab import interrupts, paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.detection.prediction import Prediction
@@ -262,6 +262,7 @@ def _answer_all(
 
             answers = progress(answers, detector.name, sum(1 for _ in left()))
         for one, seen, answer in answers:
+            interrupts.check()
             rows = as_rows(one.path, seen, answer, detector, options.each_face)
             tally.add(answer, rows[0]["error"])
             if told:

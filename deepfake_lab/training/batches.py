@@ -214,6 +214,7 @@ def training_batches(
     epochs: range = range(1),
     mix: Mix | None = None,
     pairs: bool = False,
+    devices: int = 1,
 ) -> "tf.data.Dataset":
     """Return tf.data batches: (B, H, W, 3) float32 in [0, 255] and (B, 1) float32 0/1.
 
@@ -229,12 +230,16 @@ def training_batches(
         mix: what an epoch draws; by default each photo once.
         pairs: let each photo drawn come twice in a row, changed ``light`` and ``strong``, whatever
             `augment` says.
+        devices: that share each batch equally; the batch size is a multiple of it, and the last
+            photos of an epoch that cannot be shared are left out.
 
     Raises:
         UserError: an unknown augmentation, or a mix that does not fit the photos.
     """
     check_strength(augment)
-    parts = [_epoch(split, batch_size, augment, (seed, epoch), mix, pairs) for epoch in epochs]
+    parts = [
+        _epoch(split, batch_size, augment, (seed, epoch), mix, pairs, devices) for epoch in epochs
+    ]
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.concatenate(part)
@@ -243,11 +248,13 @@ def training_batches(
 
 def _epoch(
     split: Split, batch_size: int, augment: str, seeds: tuple[int, int], mix: Mix | None,
-    pairs: bool,
+    pairs: bool, devices: int,
 ) -> "tf.data.Dataset":  # fmt: skip
     import tensorflow as tf
 
     rows, forged = _draws(split, seeds, mix)
+    shared = len(rows) - len(rows) % devices
+    rows, forged = rows[:shared], forged[:shared]
     strengths = ("light", "strong") if pairs else (augment,)
     rows, forged = np.repeat(rows, len(strengths)), np.repeat(forged, len(strengths))
     labels = np.where(forged, 1, split.labels[rows]).astype(np.float32)[:, None]  # (n, 1)
@@ -338,21 +345,44 @@ def _forgery(
     return forge(frames[row], keypoints[row], frames[donor], keypoints[donor], rng)
 
 
-def evaluation_batches(split: Split, batch_size: int) -> "tf.data.Dataset":
-    """Return tf.data batches of the center crops, in the order of the manifest."""
+def evaluation_batches(split: Split, batch_size: int, devices: int = 1) -> "tf.data.Dataset":
+    """Return tf.data batches of the center crops, in the order of the manifest.
+
+    Where devices share each batch, a third part is the weight of each photo, (B,) float32: the last
+    batch may have to be filled up (see :func:`shared_rows`). The batch size is a multiple of them.
+    """
     import tensorflow as tf
 
-    def read(start: int) -> np.ndarray:
-        return split.centered(start, start + batch_size)
+    rows, weights = shared_rows(len(split.manifest), devices)
 
-    def prepare(start: "tf.Tensor") -> tuple["tf.Tensor", "tf.Tensor"]:
+    def read(start: int) -> np.ndarray:
+        pixels = split.centered(start, start + batch_size)
+        return pixels[rows[start : start + batch_size] - start]
+
+    def prepare(start: "tf.Tensor") -> tuple["tf.Tensor", ...]:
         pixels = tf.numpy_function(read, [start], tf.uint8, stateful=False)
         pixels = tf.ensure_shape(pixels, (None, split.image_size, split.image_size, 3))
-        return tf.cast(pixels, tf.float32), labels[start : start + batch_size, None]
+        these = slice(start, start + batch_size)
+        batch = tf.cast(pixels, tf.float32), labels[these, None]
+        return batch if devices == 1 else (*batch, weight[these])
 
-    labels = tf.constant(split.labels)
+    labels, weight = tf.constant(split.labels[rows]), tf.constant(weights)
     starts = tf.data.Dataset.range(0, len(split.manifest), batch_size)
     return starts.map(prepare, num_parallel_calls=2, deterministic=True).prefetch(2)
+
+
+def shared_rows(count: int, devices: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows 0 to count - 1, filled up to a multiple of the devices, and their weights.
+
+    The last row is repeated, with a weight of zero. The other weights are such that a mean over all
+    rows, as Keras takes it of the loss, is the mean over the rows that are asked for.
+
+    Returns:
+        (n,) int and (n,) float32, with n a multiple of `devices`.
+    """
+    numbers = np.arange(count + -count % devices)
+    weights = np.where(numbers < count, len(numbers) / count, 0)
+    return np.minimum(numbers, count - 1), weights.astype(np.float32)
 
 
 def augmented_examples(

@@ -15,6 +15,10 @@ from deepfake_lab.errors import UserError
 _BETTER = {"val_loss": operator.lt, "val_auc": operator.gt, "epoch": operator.gt}
 
 
+class Enough(Exception):
+    """As many epochs as were asked for; the state to go on from is on file."""
+
+
 class Keeper(keras.callbacks.Callback):
     """Remembers the epoch that did best on validation photos and gives its weights back at the end.
 
@@ -28,6 +32,7 @@ class Keeper(keras.callbacks.Callback):
         settings: dict | None = None,
         file: str | Path | None = None,
         keep: str = "val_loss",
+        stop_after: int | None = None,
     ):
         """Take up an interrupted training, if there is one.
 
@@ -37,6 +42,7 @@ class Keeper(keras.callbacks.Callback):
             file: of the checkpoint; None to keep the state in memory only.
             keep: what chooses the epoch: ``val_loss`` (the lowest), ``val_auc`` (the highest) or
                 ``epoch`` (the last).
+            stop_after: raise :class:`Enough` after so many epochs; None for all.
 
         Raises:
             UserError: the file holds another training, or an unknown choice.
@@ -44,7 +50,7 @@ class Keeper(keras.callbacks.Callback):
         super().__init__()
         if keep not in _BETTER:
             raise UserError(f"Unknown choice of the epoch '{keep}'; known: {', '.join(_BETTER)}.")
-        self._keep = keep
+        self._keep, self._stop_after = keep, stop_after
         self._settings = json.loads(json.dumps(settings or {}))
         self._file = Path(file) if file else None
         self._rows: list[dict] = []
@@ -69,6 +75,8 @@ class Keeper(keras.callbacks.Callback):
         # Here, not at the end of the epoch before: a moving average has now given the weights back.
         if epoch:
             self._write()
+        if epoch == self._stop_after:
+            raise Enough
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Note what was measured, and the weights if they are the best so far."""

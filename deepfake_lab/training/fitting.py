@@ -1,5 +1,6 @@
 """Model + images -> a trained model and its history."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,14 @@ import pandas as pd
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.training import models
-from deepfake_lab.training.batches import Mix, Split, evaluation_batches, training_batches
-from deepfake_lab.training.checkpoints import Keeper
+from deepfake_lab.training.batches import (
+    Mix,
+    Split,
+    evaluation_batches,
+    shared_rows,
+    training_batches,
+)
+from deepfake_lab.training.checkpoints import Enough, Keeper
 
 
 def fit(
@@ -39,6 +46,11 @@ def fit(
     The same seed on the same machine gives the same weights: the order of the photos, their
     random changes and the operations themselves are all made repeatable. With a checkpoint, a
     training that was interrupted goes on after its last whole epoch and ends in the same place.
+
+    Under ``keras.distribution.set_distribution(keras.distribution.DataParallel())`` (the JAX
+    backend) devices share each batch and give the same result up to rounding: means, variances and
+    the loss are those of the whole batch. An epoch then leaves out the last few photos that it
+    drew, fewer than there are devices, where they cannot be shared; validation leaves out none.
 
     Args:
         model: changed in place.
@@ -71,10 +83,13 @@ def fit(
             training.
     """
     _check_settings(epochs, learning_rate, batch_size)
+    devices = _devices()
+    drawn = mix.photos if mix else len(train.manifest)
+    _check_sharing(devices, batch_size, drawn)
     if consistency and batch_size % 2:
         raise UserError(f"batch_size is {batch_size}: pairs of pictures need an even one.")
     _repeatable(seed)
-    pictures = (mix.photos if mix else len(train.manifest)) * (2 if consistency else 1)
+    pictures = (drawn - drawn % devices) * (2 if consistency else 1)
     steps = -(-pictures // batch_size)
     rising = round(warmup * steps * epochs)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -91,24 +106,23 @@ def fit(
         "warmup": warmup, "average": average, "keep": keep, "seed": seed,
         "consistency": consistency,
     }  # fmt: skip
-    keeper = Keeper(model, settings, checkpoint, keep)
-    last = epochs if stop_after is None else stop_after
-    if keeper.epochs_done < last:
-        epochs_left = range(keeper.epochs_done, last)
-        model.fit(
-            training_batches(
-                train, batch_size, augment, seed, epochs_left, mix, pairs=consistency > 0
-            ),
-            validation_data=evaluation_batches(valid, batch_size),
-            epochs=last,
-            initial_epoch=keeper.epochs_done,
-            steps_per_epoch=steps,
-            callbacks=_callbacks(log_dir, keeper, average),
-            shuffle=False,  # the batches are shuffled already
-            verbose=verbose,
-        )
-    else:
-        keeper.restore_best(model)
+    keeper = Keeper(model, settings, checkpoint, keep, stop_after)
+    if keeper.epochs_done < (epochs if stop_after is None else stop_after):
+        epochs_left = range(keeper.epochs_done, epochs)
+        with suppress(Enough):
+            model.fit(
+                training_batches(
+                    train, batch_size, augment, seed, epochs_left, mix, consistency > 0, devices
+                ),
+                validation_data=evaluation_batches(valid, batch_size, devices),
+                epochs=epochs,
+                initial_epoch=keeper.epochs_done,
+                steps_per_epoch=steps,
+                callbacks=_callbacks(log_dir, keeper, average),
+                shuffle=False,  # the batches are shuffled already
+                verbose=verbose,
+            )
+    keeper.restore_best(model)
     return keeper.history()
 
 
@@ -131,18 +145,25 @@ def fit_head(
     Args and returns as :func:`fit`; the model must have a backbone.
     """
     _check_settings(epochs, learning_rate, batch_size)
+    devices = _devices()
+    _check_sharing(devices, batch_size, 2 * len(train.manifest))
     _repeatable(seed)
     extractor = models.feature_extractor(model)
     features = [compute_features(extractor, train, mirrored) for mirrored in (False, True)]
     x = np.concatenate(features)  # (2 N, C) float32
     y = np.tile(train.labels, 2)[:, None]  # (2 N, 1)
+    if surplus := len(x) % devices:
+        x, y = x[:-surplus], y[:-surplus]
+    rows, weights = shared_rows(len(valid.manifest), devices)
     head = models.feature_head(model)
     steps = -(-len(x) // batch_size) * epochs
     _compile(head, keras.optimizers.schedules.CosineDecay(learning_rate, steps))
     keeper = Keeper(head)
     head.fit(
         x, y,
-        validation_data=(compute_features(extractor, valid), valid.labels[:, None]),
+        validation_data=(
+            compute_features(extractor, valid)[rows], valid.labels[rows, None], weights
+        ),
         epochs=epochs, batch_size=batch_size, callbacks=_callbacks(None, keeper), verbose=verbose,
     )  # fmt: skip
     return keeper.history()
@@ -156,7 +177,8 @@ def compute_features(
     for start in range(0, len(split.manifest), batch_size):
         pixels = split.centered(start, start + batch_size).astype(np.float32)  # (B, H, W, 3)
         pixels = pixels[:, :, ::-1] if mirrored else pixels
-        features.append(extractor.predict_on_batch(pixels))
+        rows, _ = shared_rows(len(pixels), _devices())
+        features.append(extractor.predict_on_batch(pixels[rows])[: len(pixels)])
     return np.concatenate(features)
 
 
@@ -168,6 +190,30 @@ def _check_settings(epochs: int, learning_rate: float, batch_size: int) -> None:
         )
 
 
+def _devices() -> int:
+    """Return how many devices share a batch."""
+    shared = keras.distribution.distribution()
+    if shared is None:
+        return 1
+    if keras.backend.backend() != "jax":
+        raise UserError(
+            f"Devices share a training under JAX alone, and this is {keras.backend.backend()}: set "
+            "the environment variable KERAS_BACKEND=jax before Keras is imported."
+        )
+    mesh = shared.device_mesh
+    return int(mesh.shape[mesh.axis_names.index(shared.batch_dim_name)])
+
+
+def _check_sharing(devices: int, batch_size: int, pictures: int) -> None:
+    if batch_size % devices:
+        raise UserError(
+            f"batch_size is {batch_size}, but {devices} devices share each batch: make it "
+            f"{batch_size + -batch_size % devices}."
+        )
+    if pictures < devices:
+        raise UserError(f"{devices} devices cannot share {pictures} photos: use fewer devices.")
+
+
 def _compile(
     model: keras.Model,
     learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
@@ -177,11 +223,13 @@ def _compile(
     model.compile(
         optimizer=keras.optimizers.Adam(learning_rate, **ema),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),
-        metrics=[
+        weighted_metrics=[  # weighted, because a batch may be filled up with photos of no weight
             keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0),
             keras.metrics.AUC(name="auc", from_logits=True, num_thresholds=500),
         ],
-        jit_compile=False,  # several times slower on a CPU
+        # JAX takes single operations, one by one, where it may not compile; TensorFlow's own way of
+        # compiling is several times slower on a CPU.
+        jit_compile=keras.backend.backend() == "jax",
     )
 
 

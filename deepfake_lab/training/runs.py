@@ -1,7 +1,10 @@
 """A trained model -> a run folder with everything that an answer and a report need."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -133,6 +136,8 @@ def save_run(
 
 def to_tflite(model: keras.Model) -> bytes:
     """Return the model as LiteRT reads it: logit and, where there is one, activation map."""
+    if keras.backend.backend() != "tensorflow":
+        return _by_tensorflow(model)
     import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")  # else it announces temporary folders
@@ -140,6 +145,26 @@ def to_tflite(model: keras.Model) -> bytes:
         # Through a SavedModel: the converter's direct way expects the Keras of TensorFlow 2.15.
         models.with_activation_map(model).export(folder, verbose=False)
         return tf.lite.TFLiteConverter.from_saved_model(folder).convert()
+
+
+def _by_tensorflow(model: keras.Model) -> bytes:
+    """Convert in a process of its own: of what other backends export the converter reads little."""
+    code = (
+        "import sys\nfrom pathlib import Path\nimport keras\n"
+        "from deepfake_lab.training.runs import to_tflite\n"
+        "model = keras.models.load_model(sys.argv[1], compile=False)\n"
+        "Path(sys.argv[2]).write_bytes(to_tflite(model))"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        saved, converted = Path(folder) / "model.keras", Path(folder) / "model.tflite"
+        model.save(saved)
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(saved), str(converted)],
+            env=os.environ | {"KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"TensorFlow did not convert the model: {done.stderr[-2000:]}")
+        return converted.read_bytes()
 
 
 def _predictions(detector: Detector, split: Split) -> pd.DataFrame:

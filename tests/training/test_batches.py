@@ -148,6 +148,25 @@ def test_batches_have_the_size_that_was_asked_for_and_the_last_the_rest(split):
     assert [len(labels) for _, labels in evaluation_batches(split, 8)] == sizes
 
 
+def test_what_devices_cannot_share_equally_is_left_out_of_an_epoch(split):
+    whole, _ = _all(training_batches(split, 8, "none", seed=0))
+    shared, labels = _all(training_batches(split, 8, "none", seed=0, devices=4))
+    assert (len(whole), len(shared), len(labels)) == (22, 20, 20)
+    np.testing.assert_array_equal(shared, whole[:20])
+
+
+def test_photos_of_no_weight_fill_up_what_devices_measure(split):
+    photos, labels, weights = (
+        np.concatenate(parts) for parts in zip(*evaluation_batches(split, 8, devices=4))
+    )
+    assert (len(photos), len(labels), len(weights)) == (24, 24, 24)
+    np.testing.assert_array_equal(photos[:22], split.centered())
+    np.testing.assert_array_equal(labels[:22, 0], split.labels)
+    assert set(weights[22:]) == {0}
+    values = np.arange(24)
+    assert (values * weights).mean() == pytest.approx(values[:22].mean())
+
+
 @pytest.mark.parametrize("augment", ["light", "strong"])
 def test_both_labels_are_augmented_alike(augment):
     rng = np.random.default_rng(0)

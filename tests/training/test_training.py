@@ -239,6 +239,16 @@ def test_a_training_that_was_killed_ends_with_the_same_history(resumed):
     pd.testing.assert_frame_equal(history, again, check_exact=True, check_like=True)
 
 
+def test_a_training_that_was_stopped_goes_on_to_the_same_end(resumed, splits, tmp_path):
+    (whole, history), _, _ = resumed
+    _, first = _train(splits, tmp_path / "state", stop_after=1)
+    assert len(first) == 1
+    again, rest = _train(splits, tmp_path / "state")
+    pd.testing.assert_frame_equal(history, rest, check_exact=True, check_like=True)
+    for one, other in zip(whole.get_weights(), again.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_training_that_was_finished_is_not_repeated(resumed, splits, monkeypatch):
     (whole, _), _, file = resumed
     monkeypatch.setattr(Keeper, "on_epoch_begin", lambda *_: pytest.fail("it trains again"))

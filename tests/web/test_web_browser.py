@@ -7,12 +7,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.web import photo
 from tests.proxy import mount
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VERDICT = re.compile(r"Classification: (FAKE|REAL)\s+Confidence: \d{1,2}\.\d\d%")
@@ -111,6 +113,55 @@ def test_the_pictures_of_an_answer_are_shown_despite_the_policy(open_page, face)
     upload(page, face)
     widths = page.eval_on_selector_all(".answer img", "all => all.map(i => i.naturalWidth)")
     assert len(widths) == 4 and min(widths) > 0 and page.complaints == []
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory) -> Path:
+    """Four faces in one photo."""
+    file = tmp_path_factory.mktemp("groups") / "group.jpg"
+    whole = Image.new("RGB", (1200, 800), (140, 150, 150))
+    for i, one in enumerate(sorted(SAMPLE.rglob("*.jpg"))[::40][:4]):
+        whole.paste(Image.open(one).resize((300, 300)), (80 + i % 2 * 600, 60 + i // 2 * 380))
+    whole.save(file, quality=92)
+    return file
+
+
+def test_in_a_group_photo_a_numbered_box_chooses_a_face_and_its_map(open_page, group):
+    page = open_page()
+    answer = upload(page, group)
+    assert "Each face" in answer.inner_text() and page.complaints == []
+    assert page.locator(".photo .number").all_text_contents() == ["1", "2", "3", "4"]
+    faces = page.locator(".faces details")
+    opened = faces.evaluate_all("all => all.map(one => one.open)")
+    assert opened.count(True) == 1
+    other = opened.index(False)
+    page.locator(".photo .target").nth(other).click()
+    assert faces.evaluate_all("all => all.map(one => one.open)").index(True) == other
+    image = faces.nth(other).locator("img")
+    assert image.is_visible() and image.evaluate("image => image.naturalWidth") > 0
+    assert page.url == page.evaluate("() => location.origin") + "/"
+
+
+def test_a_group_photo_is_answered_without_javascript_too(open_page, group):
+    page = open_page(java_script_enabled=False)
+    page.set_input_files("#photos", [group])
+    page.get_by_role("button", name="Judge them").click()
+    assert page.locator(".faces summary").count() == 4
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_share_of_fakes_can_be_chosen_and_changes_the_answer(open_page, face, viewport):
+    page = open_page(viewport=viewport)
+    upload(page, face)
+    before = page.locator(".answer .scale .small").inner_text()
+    page.locator("#prior").click()  # nothing lies over it
+    page.keyboard.press("Escape")
+    page.select_option("#prior", "0.9")
+    page.set_input_files("#photos", [face])
+    page.locator(".answer").nth(1).wait_for()
+    page.wait_for_selector(".pending", state="detached")
+    after = page.locator(".answer .scale .small").first.inner_text()
+    assert "if 90 in 100 photos are fake" in after and after != before
 
 
 def test_a_text_file_gets_an_error(open_page, tmp_path):
@@ -305,7 +356,9 @@ def test_a_server_that_has_gone_is_told(open_page, face):
     ("viewport", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"]
 )
 @pytest.mark.parametrize("view", ["home", "plain", "answers", "card", "error"])
-def test_an_accessibility_checker_finds_nothing(open_page, face, tmp_path, view, viewport, scheme):
+def test_an_accessibility_checker_finds_nothing(
+    open_page, face, group, tmp_path, view, viewport, scheme
+):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     # The checker is a script of its own, which the page's policy would keep out.
     options = {"viewport": viewport, "color_scheme": scheme, "bypass_csp": True}
@@ -316,7 +369,7 @@ def test_an_accessibility_checker_finds_nothing(open_page, face, tmp_path, view,
         text.write_text("hello")
         blank = tmp_path / "blank.jpg"
         blank.write_bytes(photo(side=100, quality=10))
-        upload(page, face, text, blank)
+        upload(page, face, text, blank, group)
         page.get_by_text("Its spectrum, beside a camera's").first.click()
     rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     found = axe.Axe().run(page, options={"runOnly": rules})

@@ -50,6 +50,17 @@ document.addEventListener("drop", (event) => {
   take(event.dataTransfer.files, "That is no file. Save the picture first, then drop it here.");
 });
 
+// A number in the picture chooses its face.
+results.addEventListener("click", (event) => {
+  const link = event.target.closest(".photo a");
+  const chosen = link && document.getElementById(link.getAttribute("href").slice(1));
+  if (!chosen) return;
+  event.preventDefault();
+  const face = chosen.closest("details");
+  face.open = true;
+  face.scrollIntoView({ block: "nearest" });
+});
+
 for (const link of document.querySelectorAll(".gallery a")) {
   link.addEventListener("click", (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -233,7 +244,8 @@ function failedCard(name, message) {
 function parsed(html, address) {
   const body = new DOMParser().parseFromString(html, "text/html").body;
   for (const link of body.querySelectorAll("a[href]")) {
-    link.href = new URL(link.getAttribute("href"), address); // relative to the answer, not the page
+    const to = link.getAttribute("href"); // relative to the answer, not to the page
+    if (!to.startsWith("#")) link.setAttribute("href", new URL(to, address));
   }
   return body;
 }
