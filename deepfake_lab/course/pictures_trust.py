@@ -1,0 +1,311 @@
+"""Figures and numbers of notebooks 03 to 05 that would be too long for a cell.
+
+Keras is imported where it is used: notebook 04 does without.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.patches import FancyBboxPatch
+
+from deepfake_lab import plots
+from deepfake_lab.colors import COLORS
+from deepfake_lab.course.controls_trust import liveliest
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.display import draw_heat
+from deepfake_lab.detection.explain import heat_map, resize_map
+from deepfake_lab.detection.judgement import Judgement
+from deepfake_lab.detection.prior import at_prior
+from deepfake_lab.litert import quiet_stderr
+
+if TYPE_CHECKING:
+    import keras
+
+    from deepfake_lab.training.batches import Split
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its remarks on processors and graphics cards."""
+    with quiet_stderr():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+# 03: a network that can already see ---------------------------------------------------------------
+
+
+def plot_transfer(features: int, blocks: int) -> Figure:
+    """Draw the two phases of a fine-tuning: what stands still, and what learns.
+
+    Args:
+        features: numbers that the backbone says about a photo.
+        blocks: how many of the backbone's last blocks learn in the second phase.
+    """
+    figure, axes = plt.subplots(2, 1, figsize=(8.4, 3.8), layout="constrained")
+    learns, still = COLORS["fake"], "#9AA5B1"
+    phases = (
+        ("First phase: the backbone is frozen", still, "stands still"),
+        ("Second phase: fine-tuning", learns, f"its last {blocks} blocks learn, slowly"),
+    )
+    for ax, (title, color, words) in zip(axes, phases):
+        ax.set_title(title, fontsize=10, loc="left")
+        ax.set(xlim=(0, 10), ylim=(0, 2))
+        ax.axis("off")
+        _box(ax, 0.1, 1.2, "photo", "white")
+        _box(ax, 2.0, 3.4, f"backbone, from ImageNet\n{words}", color)
+        _box(ax, 6.1, 1.5, f"{features:,}\nfeatures", "white")
+        _box(ax, 8.3, 1.5, "new layer\nlearns", learns)
+        for start, end in ((1.3, 2.0), (5.4, 6.1), (7.6, 8.3)):
+            ax.annotate("", (end, 1), (start, 1), arrowprops={"arrowstyle": "->"})
+    return figure
+
+
+def _box(ax: Axes, left: float, width: float, words: str, color: str) -> None:
+    style = "round,pad=0.02,rounding_size=0.15"
+    ax.add_patch(FancyBboxPatch((left, 0.3), width, 1.4, style, fc=color, ec="black", alpha=0.85))
+    ax.text(left + width / 2, 1, words, ha="center", va="center", fontsize=9)
+
+
+def scored(model: "keras.Model", split: "Split", name: str) -> pd.DataFrame:
+    """Return what a model in training says about a split, as a predictions frame.
+
+    Its scores are not calibrated: they say which photo looks more like a fake, and no more.
+    """
+    logits = np.concatenate([
+        model.predict_on_batch(split.centered(start, start + 32).astype(np.float32))[:, 0]
+        for start in range(0, len(split.manifest), 32)
+    ])  # fmt: skip
+    p_fake = 1 / (1 + np.exp(-logits.astype(float)))
+    return split.manifest.assign(
+        p_fake=p_fake, verdict=np.where(p_fake >= 0.5, "FAKE", "REAL"), model=name,
+        confidence=np.maximum(p_fake, 1 - p_fake), uncertain=False,
+    )  # fmt: skip
+
+
+def feature_maps(model: "keras.Model", photo: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what comes out of each block of the backbone.
+
+    Args:
+        model: one with a backbone.
+        photo: (1, S, S, 3) uint8.
+
+    Returns:
+        block -> (h, w, C) float32, from the photo to the logit.
+    """
+    import keras
+
+    from deepfake_lab.training import models
+
+    backbone = model.get_layer("backbone")
+    last = {
+        block: [layer for layer in backbone.layers if layer.name.startswith(f"{block}_")][-1]
+        for block in models.backbone_blocks(model)
+    }
+    outputs = keras.Model(backbone.input, [layer.output for layer in last.values()])
+    found = outputs.predict_on_batch(photo.astype(np.float32))
+    return {block: np.asarray(maps)[0] for block, maps in zip(last, found)}
+
+
+def plot_feature_maps(maps: dict[str, np.ndarray], count: int = 8, rows: int = 4) -> Figure:
+    """Show the liveliest maps of a few blocks, from the first to the last."""
+    names = list(maps)
+    chosen = [names[i] for i in np.linspace(0, len(names) - 1, min(rows, len(names))).astype(int)]
+    figure, axes = plt.subplots(
+        len(chosen), count, figsize=(1.1 * count, 1.2 * len(chosen)), squeeze=False,
+        layout="constrained",
+    )  # fmt: skip
+    for line, name in zip(axes, chosen):
+        high, wide, _ = maps[name].shape
+        line[0].set_title(f"{name}: {wide} x {high}", fontsize=8, loc="left")
+        for ax in line:
+            ax.axis("off")
+        for ax, tile in zip(line, liveliest(maps[name], count)):
+            ax.imshow(tile, cmap="gray")
+    return figure
+
+
+def plot_embedding(
+    features: dict[str, np.ndarray], split: "Split", seed: int = 0, thumbnails: int = 14
+) -> Figure:
+    """Draw photos so that those with similar features lie close together, a panel per network.
+
+    Args:
+        features: title -> (N, C).
+        split: the N photos.
+        seed: of the map.
+        thumbnails: so many of the photos are shown.
+
+    Source: L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE", JMLR 9, 2008.
+    """
+    from sklearn.manifold import TSNE
+
+    figure, axes = plt.subplots(
+        1, len(features), figsize=(5 * len(features), 5), squeeze=False, layout="constrained"
+    )
+    shown = split.manifest[["label", "source"]].reset_index(drop=True)
+    small = split.centered()[:, ::6, ::6]  # thumbnails
+    for ax, (title, numbers) in zip(axes.flat, features.items()):
+        near = min(20.0, max(2.0, (len(numbers) - 1) / 4))
+        places = TSNE(perplexity=near, init="pca", random_state=seed).fit_transform(numbers)
+        for i, ((label, source), part) in enumerate(shown.groupby(["label", "source"])):
+            marker = "o" if label == "real" else "^"
+            spots = places[part.index]
+            ax.scatter(*spots.T, s=24, marker=marker, color=f"C{i}", label=f"{label}: {source}")
+        for i in _apart(places, thumbnails):
+            picture = OffsetImage(small[i], zoom=0.9)
+            edge = {"edgecolor": COLORS[shown["label"][i]], "lw": 1.5}
+            spot = AnnotationBbox(picture, places[i], (16, 16), boxcoords="offset points", pad=0.1,
+                                  bboxprops=edge)  # fmt: skip
+            ax.add_artist(spot)
+        ax.set(title=title, xticks=[], yticks=[])
+        ax.set(xlabel="t-SNE: near means similar", ylabel="directions have no meaning")
+    axes.flat[0].legend(fontsize=8, frameon=False, loc="best")
+    return figure
+
+
+def _apart(places: np.ndarray, count: int) -> list[int]:
+    """Return the numbers of places that lie far from one another."""
+    chosen = [0]
+    while len(chosen) < min(count, len(places)):
+        gaps = np.linalg.norm(places[:, None] - places[chosen][None], axis=-1).min(axis=1)
+        chosen.append(int(gaps.argmax()))
+    return chosen
+
+
+# 04: how far the scores can be trusted ------------------------------------------------------------
+
+
+def uncalibrated(detector: Detector, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions as the bare network would have made them, before its calibration."""
+    scale = detector.config["calibration"]
+    said, prior = predictions[["p_fake", "prior"]].to_numpy(float).T
+    even = np.clip(at_prior(said, prior, 0.5), 1e-12, 1 - 1e-12)
+    logits = (np.log(even / (1 - even)) - scale["bias"]) * scale["temperature"]
+    return predictions.assign(p_fake=1 / (1 + np.exp(-logits)), prior=0.5)
+
+
+def plot_before_after(before: pd.DataFrame, after: pd.DataFrame, name: str) -> Figure:
+    """Show how far P(fake) can be believed, without and with calibration."""
+    figure, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
+    for ax, rows, words in zip(axes, (before, after), ("before", "after")):
+        plots.plot_calibration({name: rows}, ax=ax).set_title(f"{words} calibration")
+    return figure
+
+
+# 05: what a heat map is worth ---------------------------------------------------------------------
+
+
+def load_keras(detector: Detector) -> "keras.Model | None":
+    """Return the network behind a detector, to be taken apart; None where only its answers are."""
+    file = Path(detector.folder) / "model.keras"
+    if not file.is_file():
+        return None
+    import_tensorflow()
+    import keras
+
+    return keras.models.load_model(file, compile=False)
+
+
+def shuffle_weights(model: "keras.Model", seed: int = 0) -> None:
+    """Put the numbers of each weight into another order: as large as before, and knowing nothing.
+
+    Source: the test of J. Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018,
+        arXiv:1810.03292.
+    """
+    rng = np.random.default_rng(seed)
+    model.set_weights([rng.permutation(w.ravel()).reshape(w.shape) for w in model.get_weights()])
+
+
+def grad_cam(model: "keras.Model", pixels: np.ndarray) -> np.ndarray:
+    """Return the places of the last feature maps whose growth would raise the logit.
+
+    Args:
+        model: from :func:`load_keras`.
+        pixels: (S, S, 3) uint8, the square that was judged.
+
+    Returns:
+        (h, w) float32, nowhere below zero.
+
+    Source: R. Selvaraju et al., "Grad-CAM", ICCV 2017, arXiv:1610.02391.
+    """
+    import tensorflow as tf
+
+    layers = {layer.name: layer for layer in model.layers}
+    photo = tf.constant(pixels[None].astype(np.float32))
+    with tf.GradientTape() as tape:
+        if "backbone" in layers:
+            maps = layers["backbone"](photo, training=False)  # (1, h, w, C)
+            tape.watch(maps)
+            logit = layers["logit"](layers["pool"](maps))
+        else:
+            maps = logit = photo
+            for layer in model.layers[1:]:
+                logit = layer(logit, training=False) if "norm" in layer.name else (
+                    logit if "dropout" in layer.name else layer(logit)
+                )  # fmt: skip
+                if layer.name.startswith("relu"):
+                    maps = logit
+                    tape.watch(maps)
+    weights = tf.reduce_mean(tape.gradient(logit, maps), axis=(1, 2), keepdims=True)
+    return np.maximum(tf.reduce_sum(weights * maps, axis=-1)[0].numpy(), 0)
+
+
+def exact_map(model: "keras.Model", pixels: np.ndarray) -> np.ndarray | None:
+    """Return the share of each place in the logit, (h, w); None where the network has none."""
+    from deepfake_lab.training import models
+
+    if not models.has_backbone(model):
+        return None
+    outputs = models.with_activation_map(model)(pixels[None].astype(np.float32))
+    return np.asarray(outputs["activation_map"])[0]
+
+
+def compare_maps(detector: Detector, answer: Judgement, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return heat maps of one answer: as learned, and with the weights shuffled.
+
+    Returns:
+        title -> (h, w); the first is the detector's own. Empty where there is no network to ask.
+    """
+    model = load_keras(detector)
+    if model is None:
+        return {}
+    pixels = answer.framed.pixels
+    maps = {"exact map": heat_map(detector, answer), "Grad-CAM": grad_cam(model, pixels)}
+    shuffle_weights(model, seed)
+    shuffled = exact_map(model, pixels)
+    if shuffled is not None:
+        maps["exact map, weights shuffled"] = shuffled
+    maps["Grad-CAM, weights shuffled"] = grad_cam(model, pixels)
+    return maps
+
+
+def likeness(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the correlation of two maps, brought to one size: 1 for the same; NaN if one is flat.
+
+    Both are compared where they argue for FAKE, since Grad-CAM shows nothing else.
+    """
+    side = max(first.shape[0], second.shape[0])
+    flat = [np.maximum(resize_map(one, side), 0).ravel() for one in (first, second)]
+    if min(one.std() for one in flat) < 1e-9:
+        return float("nan")
+    return float(np.corrcoef(*flat)[0, 1])
+
+
+def plot_maps(answer: Judgement, maps: dict[str, np.ndarray]) -> Figure:
+    """Show maps over the square that was judged, each scaled to its own strongest place."""
+    figure, axes = plt.subplots(
+        1, len(maps), figsize=(2.6 * len(maps), 3), squeeze=False, layout="constrained"
+    )
+    for ax, (title, evidence) in zip(axes.flat, maps.items()):
+        strongest = float(np.abs(evidence).max()) or 1.0
+        ax.imshow(draw_heat(answer.framed.pixels, evidence * (5 / strongest)))
+        ax.set_title(title, fontsize=9)
+        ax.axis("off")
+    return figure
