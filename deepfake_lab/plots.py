@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
@@ -308,8 +309,9 @@ def plot_prediction(prediction: Prediction, evidence: np.ndarray | None = None) 
         heat = resize_map(evidence, pixels.shape[0])
         limit = max(float(np.abs(heat).max()), 1e-6)
         axes[0, 1].imshow(pixels.mean(axis=-1), cmap="gray")
-        shown = axes[0, 1].imshow(heat, cmap="coolwarm", alpha=0.5, vmin=-limit, vmax=limit)
-        axes[0, 1].set_title("red argues FAKE, blue argues REAL", fontsize=9)
+        colors = LinearSegmentedColormap.from_list("", [COLORS["real"], "white", COLORS["fake"]])
+        shown = axes[0, 1].imshow(heat, cmap=colors, alpha=0.5, vmin=-limit, vmax=limit)
+        axes[0, 1].set_title("orange argues FAKE, blue argues REAL", fontsize=9)
         figure.colorbar(shown, ax=axes[0, 1], shrink=0.8, label="logit")
     for ax in axes.flat:
         ax.axis("off")

@@ -73,7 +73,15 @@ class _Canvas:
         return Image.fromarray(np.asarray(self.canvas.buffer_rgba())).convert("RGB")
 
 
-class Thresholds(widgets.VBox):
+class Control(widgets.VBox):
+    """A widget that says, where there is no kernel, what a reader misses."""
+
+    def _repr_mimebundle_(self, **settings: object) -> dict:
+        shown = dict(super()._repr_mimebundle_(**settings))
+        return shown | {"text/plain": "Run this cell to move its controls."}
+
+
+class Thresholds(Control):
     """A threshold and a share of fakes; the confusion matrix, ROC and precision follow.
 
     Args:
@@ -172,7 +180,7 @@ class Thresholds(widgets.VBox):
         self.picture.value = picture_html(self._canvas.draw(), f"Three panels. {self.said}")
 
 
-class Mistakes(widgets.VBox):
+class Mistakes(Control):
     """The wrong verdicts, the surest first, a source at a time.
 
     Args:
@@ -210,7 +218,7 @@ class Mistakes(widgets.VBox):
         self.picture.value = picture_html(Image.fromarray(photo), said) + f"<p>{escape(said)}</p>"
 
 
-class Wear(widgets.VBox):
+class Wear(Control):
     """JPEG quality and size of one photo; the verdict and its heat map follow.
 
     Args:
@@ -247,7 +255,7 @@ class Wear(widgets.VBox):
         self.picture.value = picture_html(_beside_its_map(self._detector, self.answer), said)
 
 
-class RealOrFake(widgets.VBox):
+class RealOrFake(Control):
     """Twenty photos; the reader says real or fake, and so does the detector.
 
     Args:
@@ -306,7 +314,7 @@ class RealOrFake(widgets.VBox):
         self.picture.value = picture_html(Image.fromarray(photo), alt)
 
 
-class FeatureMaps(widgets.VBox):
+class FeatureMaps(Control):
     """The feature maps of a layer to choose, the liveliest first.
 
     Args:
@@ -338,7 +346,7 @@ class FeatureMaps(widgets.VBox):
         self.picture.value = f"<p>{said}</p>" + picture_html(sheet, f"Feature maps of {said}")
 
 
-class Upload(widgets.VBox):
+class Upload(Control):
     """A button for one's own photos; each gets its answer or the reason why it has none.
 
     Args:

@@ -3,6 +3,7 @@
 Keras is imported where it is used: notebook 04 does without.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.patches import FancyBboxPatch
 
-from deepfake_lab import plots
+from deepfake_lab import paths, plots
 from deepfake_lab.colors import COLORS
 from deepfake_lab.course.controls_trust import liveliest
 from deepfake_lab.detection.detector import Detector
@@ -22,6 +23,7 @@ from deepfake_lab.detection.display import draw_heat
 from deepfake_lab.detection.explain import heat_map, resize_map
 from deepfake_lab.detection.judgement import Judgement
 from deepfake_lab.detection.prior import at_prior
+from deepfake_lab.evaluation import breakdown
 from deepfake_lab.litert import quiet_stderr
 
 if TYPE_CHECKING:
@@ -87,6 +89,93 @@ def scored(model: "keras.Model", split: "Split", name: str) -> pd.DataFrame:
         p_fake=p_fake, verdict=np.where(p_fake >= 0.5, "FAKE", "REAL"), model=name,
         confidence=np.maximum(p_fake, 1 - p_fake), uncertain=False,
     )  # fmt: skip
+
+
+def stored_answers(name: str, out_dir: str | Path = "") -> pd.DataFrame:
+    """Return what a run folder keeps of its test: the predictions frame, without paths."""
+    rows = pd.read_csv(paths.model_folder(name, out_dir) / "predictions.csv")
+    return rows[rows["split"] == "test"].reset_index(drop=True)
+
+
+def auc_by_kind(
+    answers: dict[str, pd.DataFrame], seed: int = 0
+) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
+    """Return AUCs, a row per kind of fake and a column per detector; and intervals on all fakes.
+
+    Where the photos lack a label there is nothing to measure: no rows, and intervals of NaN.
+
+    Args:
+        answers: detector -> its predictions frame.
+        seed: of the bootstrap.
+
+    Returns:
+        The table, and detector -> (low, high).
+    """
+    columns, intervals = {}, {}
+    for name, rows in answers.items():
+        table = breakdown.family_table(rows.drop(columns="data", errors="ignore"), seed)
+        if table.empty:
+            columns[name], intervals[name] = pd.Series(dtype=float), (np.nan, np.nan)
+            continue
+        table = table.set_index("family")
+        whole = table.loc["all"]
+        columns[name] = table["roc_auc"]
+        intervals[name] = (float(whole["roc_auc_low"]), float(whole["roc_auc_high"]))
+    by_kind = pd.DataFrame(columns)
+    by_kind.index.name = "kind of fake"
+    ends = [name for name in ("macro", "all") if name in by_kind.index]
+    return pd.concat([by_kind.drop(ends), by_kind.loc[ends]]), intervals
+
+
+def plot_kinds(by_kind: pd.DataFrame, intervals: dict[str, tuple[float, float]]) -> Figure:
+    """Show each detector's AUC by kind of fake; on all fakes with its 95% interval."""
+    figure, ax = plt.subplots(figsize=(7, 1.2 + 0.4 * len(by_kind)), layout="constrained")
+    rows = {kind: y for y, kind in enumerate(by_kind.index)}
+    for i, name in enumerate(by_kind):
+        shift = 0.15 * (i - (len(by_kind.columns) - 1) / 2)
+        ax.plot(by_kind[name], [y + shift for y in rows.values()], "o", label=name, color=f"C{i}")
+        if "all" in rows:
+            ax.plot(intervals[name], [rows["all"] + shift] * 2, color=f"C{i}", lw=2)
+    ax.axvline(0.5, ls=":", color="grey", label="a coin")
+    ax.set(
+        yticks=list(rows.values()), yticklabels=list(rows), xlim=(0, 1.02),
+        xlabel="AUC against the real photos; line: 95% interval",
+        title="Which kind of fake does which detector find?",
+    )  # fmt: skip
+    ax.invert_yaxis()
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def kinds_in_words(
+    by_kind: pd.DataFrame, intervals: dict[str, tuple[float, float]]
+) -> Iterator[str]:
+    """Yield what a table of AUCs shows, in sentences."""
+    if "all" not in by_kind.index:
+        yield "The test photos lack a label: nothing was measured on them."
+        return
+    whole = by_kind.loc["all"].sort_values(ascending=False)
+    for name, value in whole.items():
+        low, high = intervals[str(name)]
+        yield f"On all fakes '{name}' has an AUC of {value:.3f} (interval {low:.3f} to {high:.3f})."
+    best, second = whole.index[:2] if len(whole) > 1 else (whole.index[0],) * 2
+    if best != second:
+        apart = intervals[best][0] > intervals[second][1]
+        yield f"The highest is that of '{best}'; its interval and that of '{second}' " + (
+            "do not overlap." if apart else "overlap, so this may be luck."
+        )
+    kinds = by_kind.drop(["all", "macro"], errors="ignore")
+    for name in kinds:
+        weakest = kinds[name].idxmin()
+        value = kinds[name][weakest]
+        than = (
+            "worse than a coin"
+            if value < 0.5
+            else "hardly better than a coin"
+            if value < 0.6
+            else "its weakest side"
+        )
+        yield f"'{name}' finds {weakest} worst: {value:.3f}, {than}."
 
 
 def feature_maps(model: "keras.Model", photo: np.ndarray) -> dict[str, np.ndarray]:
@@ -202,6 +291,33 @@ def plot_before_after(before: pd.DataFrame, after: pd.DataFrame, name: str) -> F
 # 05: what a heat map is worth ---------------------------------------------------------------------
 
 
+def plot_ways(
+    detector: Detector, ways: dict[tuple[int, int], np.ndarray]
+) -> tuple[Figure, list[float]]:
+    """Show what a detector says of one photo after each way that it may have gone.
+
+    Args:
+        detector: who is asked.
+        ways: (JPEG quality, smaller by) -> (H, W, 3) uint8.
+
+    Returns:
+        The figure, and P(fake) in the order given.
+    """
+    answers = {way: detector.predict(damaged) for way, damaged in ways.items()}
+    figure, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    for i, factor in enumerate(dict.fromkeys(factor for _, factor in ways)):
+        mine = [(quality, answers[quality, other].p_fake) for quality, other in ways
+                if other == factor]  # fmt: skip
+        name = "full size" if factor == 1 else f"size 1/{factor}"
+        ax.plot(*zip(*mine), "o-", ms=4, color=plt.get_cmap("viridis")(0.25 * i), label=name)
+    ax.axhline(0.5, ls=":", color="grey", label="FAKE from here on")
+    ax.invert_xaxis()
+    ax.set(xlabel="JPEG quality", ylabel="P(fake)", ylim=(-0.03, 1.03))
+    ax.set_title("One photo, recompressed and made smaller")
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure, [answer.p_fake for answer in answers.values()]
+
+
 def load_keras(detector: Detector) -> "keras.Model | None":
     """Return the network behind a detector, to be taken apart; None where only its answers are."""
     file = Path(detector.folder) / "model.keras"
@@ -277,7 +393,8 @@ def compare_maps(detector: Detector, answer: Judgement, seed: int = 0) -> dict[s
     if model is None:
         return {}
     pixels = answer.framed.pixels
-    maps = {"exact map": heat_map(detector, answer), "Grad-CAM": grad_cam(model, pixels)}
+    own = "map by covering" if answer.activation_map is None else "exact map"
+    maps = {own: heat_map(detector, answer), "Grad-CAM": grad_cam(model, pixels)}
     shuffle_weights(model, seed)
     shuffled = exact_map(model, pixels)
     if shuffled is not None:
