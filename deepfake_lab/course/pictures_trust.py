@@ -118,9 +118,8 @@ def auc_by_kind(
             columns[name], intervals[name] = pd.Series(dtype=float), (np.nan, np.nan)
             continue
         table = table.set_index("family")
-        whole = table.loc["all"]
-        columns[name] = table["roc_auc"]
-        intervals[name] = (float(whole["roc_auc_low"]), float(whole["roc_auc_high"]))
+        low, high = table.loc["all", ["roc_auc_low", "roc_auc_high"]].to_numpy(float)
+        columns[name], intervals[name] = table["roc_auc"], (float(low), float(high))
     by_kind = pd.DataFrame(columns)
     by_kind.index.name = "kind of fake"
     ends = [name for name in ("macro", "all") if name in by_kind.index]
@@ -131,7 +130,7 @@ def plot_kinds(by_kind: pd.DataFrame, intervals: dict[str, tuple[float, float]])
     """Show each detector's AUC by kind of fake; on all fakes with its 95% interval."""
     figure, ax = plt.subplots(figsize=(7, 1.2 + 0.4 * len(by_kind)), layout="constrained")
     rows = {kind: y for y, kind in enumerate(by_kind.index)}
-    for i, name in enumerate(by_kind):
+    for i, name in enumerate(map(str, by_kind)):
         shift = 0.15 * (i - (len(by_kind.columns) - 1) / 2)
         ax.plot(by_kind[name], [y + shift for y in rows.values()], "o", label=name, color=f"C{i}")
         if "all" in rows:
@@ -154,28 +153,21 @@ def kinds_in_words(
     if "all" not in by_kind.index:
         yield "The test photos lack a label: nothing was measured on them."
         return
-    whole = by_kind.loc["all"].sort_values(ascending=False)
-    for name, value in whole.items():
-        low, high = intervals[str(name)]
-        yield f"On all fakes '{name}' has an AUC of {value:.3f} (interval {low:.3f} to {high:.3f})."
-    best, second = whole.index[:2] if len(whole) > 1 else (whole.index[0],) * 2
-    if best != second:
+    whole = {str(name): float(value) for name, value in zip(by_kind, by_kind.loc["all"])}
+    order = sorted(whole, key=lambda name: -whole[name])
+    for name in order:
+        low, high = intervals[name]
+        yield f"On all fakes '{name}' has an AUC of {whole[name]:.3f} ({low:.3f} to {high:.3f})."
+    if len(order) > 1:
+        best, second = order[:2]
         apart = intervals[best][0] > intervals[second][1]
-        yield f"The highest is that of '{best}'; its interval and that of '{second}' " + (
-            "do not overlap." if apart else "overlap, so this may be luck."
-        )
+        overlap = "do not overlap" if apart else "overlap, so this may be luck"
+        yield f"The highest is that of '{best}'; its interval and that of '{second}' {overlap}."
     kinds = by_kind.drop(["all", "macro"], errors="ignore")
-    for name in kinds:
-        weakest = kinds[name].idxmin()
-        value = kinds[name][weakest]
-        than = (
-            "worse than a coin"
-            if value < 0.5
-            else "hardly better than a coin"
-            if value < 0.6
-            else "its weakest side"
-        )
-        yield f"'{name}' finds {weakest} worst: {value:.3f}, {than}."
+    for name in order:
+        value, weakest = min(zip(kinds[name], kinds.index))
+        words = "worse than a coin (0.5)" if value < 0.5 else "a coin has 0.5"
+        yield f"'{name}' finds {weakest} worst: {value:.3f}, {words}."
 
 
 def feature_maps(model: "keras.Model", photo: np.ndarray) -> dict[str, np.ndarray]:
