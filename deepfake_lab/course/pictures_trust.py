@@ -38,6 +38,9 @@ def import_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+        tf.get_logger().setLevel(
+            "ERROR"
+        )  # no word on each network that is asked for the first time
 
 
 # 03: a network that can already see ---------------------------------------------------------------
