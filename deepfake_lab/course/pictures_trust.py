@@ -243,14 +243,16 @@ def plot_embedding(
             spots = places[part.index]
             ax.scatter(*spots.T, s=24, marker=marker, color=f"C{i}", label=f"{label}: {source}")
         for i in _apart(places, thumbnails):
-            picture = OffsetImage(small[i], zoom=0.9)
+            picture = OffsetImage(small[i], zoom=0.75)
             edge = {"edgecolor": COLORS[shown["label"][i]], "lw": 1.5}
             spot = AnnotationBbox(picture, places[i], (16, 16), boxcoords="offset points", pad=0.1,
                                   bboxprops=edge)  # fmt: skip
             ax.add_artist(spot)
         ax.set(title=title, xticks=[], yticks=[])
         ax.set(xlabel="t-SNE: near means similar", ylabel="directions have no meaning")
-    axes.flat[0].legend(fontsize=8, frameon=False, loc="best")
+        ax.margins(0.14)  # room for the thumbnails at the border
+    handles, names = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, names, fontsize=8, frameon=False, ncols=4, loc="outside lower center")
     return figure
 
 
