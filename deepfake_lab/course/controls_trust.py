@@ -65,6 +65,7 @@ class _Canvas:
         """Return the figure as it is now."""
         if self._renderer is not self.canvas.get_renderer():  # saving leaves another one behind
             self.canvas.draw()
+            self.figure.set_layout_engine("none")  # where its parts lie now, they stay
             self._renderer = self.canvas.get_renderer()
             self._still = self.canvas.copy_from_bbox(self.figure.bbox)
         self.canvas.restore_region(self._still)

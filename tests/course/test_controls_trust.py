@@ -27,7 +27,7 @@ def answers(detector, test_photos):
 def made_up(seed=0):
     rng = np.random.default_rng(seed)
     label = np.array(["real", "fake"] * 50)
-    p_fake = np.clip(0.25 + 0.4 * (label == "fake") + rng.normal(0, 0.2, 100), 0, 1)
+    p_fake = np.clip(0.25 + 0.4 * (label == "fake") + rng.normal(0, 0.2, 100), 0.01, 0.99)
     verdict = np.where(p_fake >= 0.5, "FAKE", "REAL")
     return pd.DataFrame({
         "label": label, "source": label, "group": range(100), "p_fake": p_fake, "verdict": verdict,
