@@ -55,14 +55,16 @@ def lab(run_folder, tmp_path_factory):
     """JupyterLab on a notebook that shows each control; returns the address of the notebook."""
     folder = tmp_path_factory.mktemp("lab")
     cells = [new_code_cell(source) for source in (START.format(folder=str(run_folder)), *CELLS)]
-    nbformat.write(new_notebook(cells=cells), folder / "controls.ipynb")
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    metadata = {"kernelspec": kernel}  # else JupyterLab asks which one
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), folder / "controls.ipynb")
     port, token = free_port(), secrets.token_hex(16)
     settings = {
         "IdentityProvider.token": token, "ServerApp.port": port, "ServerApp.ip": "127.0.0.1",
         "ServerApp.root_dir": folder, "ServerApp.open_browser": False,
     }  # fmt: skip
     environment = os.environ | {
-        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_CONFIG_DIR": str(folder / "config"), "JUPYTER_DATA_DIR": str(folder / "data"),
         "JUPYTERLAB_SETTINGS_DIR": str(folder / "user"),
         "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"), "PYTHONPATH": os.getcwd(),
     }  # fmt: skip
