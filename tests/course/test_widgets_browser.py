@@ -105,6 +105,7 @@ def page(lab):
         page.set_default_timeout(PATIENCE)
         page.goto(lab)
         page.locator(".jp-Notebook").wait_for()
+        page.get_by_text("| Idle").wait_for()  # before, JupyterLab asks which kernel is meant
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         page.get_by_role("button", name="Judge a photo").wait_for()  # the last cell has run
