@@ -133,14 +133,13 @@ def _prior(
 
     And whether there are photos enough to show that: of 21 not even none called fake makes it 90%
     sure that at most a tenth of all would be. So few of one source say nothing by themselves, and
-    the worst of four would decide for everybody: all such sources count as one, and where they
-    still are too few, none of theirs may be called fake.
+    the worst of four would decide for everybody: all such sources count as one, together with the
+    next larger ones where they still are too few. Of too few photos in all none may be called fake.
     Photos count as independent: of a few people photographed often, they show less than that.
     """
     real = labels == 0
     _, group, counts = np.unique(sources[real], return_inverse=True, return_counts=True)
-    few = beta.ppf(CONFIDENCE, 1, counts) > max_false_alarms  # with none of them called fake
-    group = np.where(few[group], -1, group)
+    group = _enough_together(counts, max_false_alarms)[group]
     highest, shown = [0.0], True
     for one in np.unique(group):
         scores = np.sort(p_fake[real][group == one])[::-1]  # the highest first
@@ -153,6 +152,26 @@ def _prior(
     rest = max(1 - max(highest), 1e-6)
     digits = 10 ** (2 - np.floor(np.log10(rest)))
     return min(0.5, float((np.ceil(rest * digits) - 1) / digits)), shown
+
+
+def _enough_together(counts: np.ndarray, max_false_alarms: float) -> np.ndarray:
+    """Return the group of each source, (S,) int: those of too few photos (S,) share one.
+
+    Too few: with none of them called fake it is not sure that :func:`_prior`'s limit is kept.
+    """
+
+    def too_few(photos: np.ndarray) -> np.ndarray:
+        return beta.ppf(CONFIDENCE, 1, photos) > max_false_alarms
+
+    order = np.argsort(counts, kind="stable")
+    alone = int(too_few(counts).sum())  # the smallest ones are the first in that order
+    if alone:
+        together = np.cumsum(counts[order])
+        alone = max(alone, int(np.argmin(too_few(together))) + 1)
+        alone = len(counts) if too_few(together[-1:])[0] else alone
+    group = np.arange(len(counts))
+    group[order[:alone]] = len(counts)
+    return group
 
 
 def _band(p_fake: np.ndarray, labels: np.ndarray) -> list[float]:

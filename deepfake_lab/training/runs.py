@@ -108,6 +108,7 @@ def save_run(
         }
         detector = Detector(folder, config, (work / "model.tflite").read_bytes())
         config |= _calibrate(detector, splits["valid"], max_false_alarms, seed)
+        detector = detector.at(config["prior"])
         predictions = pd.concat(
             [_predictions(detector, splits[s]) for s in ("valid", "test") if s in splits]
         )

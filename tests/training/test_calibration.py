@@ -159,6 +159,17 @@ def test_sources_of_too_few_photos_are_judged_together():
     assert fitted["false_alarms"] == {"at_most": 0.1, "confidence": CONFIDENCE}
 
 
+def test_small_sources_that_are_too_few_even_together_count_with_the_next_larger_one():
+    # Seven photos of two sources, one of them called fake; 33 and 60 of two others, none.
+    logits = np.r_[-3.0, -3.0, 2.0, np.full(4, -3.0), np.full(93, -3.0), np.full(40, 3.0)]
+    names = ("three", "four", "next", "large", "fakes")
+    sources = np.repeat(names, (3, 4, 33, 60, 40))
+    labels = (sources == "fakes").astype(int)
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    assert (_probability(fitted, logits[:100]) >= 0.5).sum() == 1  # one of forty
+    assert "false_alarms" in fitted
+
+
 @pytest.mark.parametrize(("photos", "promised"), [(21, False), (22, True)])
 def test_a_limit_is_promised_where_there_are_photos_enough_to_show_it(photos, promised):
     logits = np.append(np.linspace(-3, -1, photos), [2.0, 3.0])
