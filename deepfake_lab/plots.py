@@ -1,5 +1,7 @@
-"""Frames -> matplotlib Axes. Nothing here shows or saves; :func:`save_figure` does, when asked."""
+"""Frames -> matplotlib Axes. Nothing here shows or saves, except :func:`show_figure` when asked."""
 
+import base64
+import html
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,6 +30,25 @@ def save_figure(figure: Figure, name: str, out_dir: str | Path = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
     return path
+
+
+def show_figure(figure: Figure, name: str, out_dir: str | Path, alt: str) -> None:
+    """Save a figure as :func:`save_figure` does, show it in the notebook, and close it.
+
+    JupyterLab leaves out the alternative text of a PNG, so the figure is shown as HTML.
+
+    Args:
+        figure: what to show.
+        name: of the file, without ``.png``.
+        out_dir: where ``figures/`` lies; empty for the project folder.
+        alt: what the figure shows, for those who cannot see it.
+    """
+    from IPython.display import display  # only notebooks have it
+
+    png = base64.b64encode(save_figure(figure, name, out_dir).read_bytes()).decode()
+    plt.close(figure)
+    image = f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}">'
+    display({"text/html": image, "text/plain": alt}, raw=True)
 
 
 def plot_photos(rows: pd.DataFrame, columns: int = 8, size: int = 96) -> Figure:
