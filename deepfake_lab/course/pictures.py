@@ -85,13 +85,14 @@ def spectrum_difference(photos: np.ndarray, normal: np.ndarray) -> np.ndarray:
     """Return where photos have more (positive) or less of a wave than others, (S, S) float64.
 
     Of the residuals' average spectra, smoothed a little: chance differs from point to point, traces
-    do so over a few points.
+    do so over a few points. The median is 0: that photos have more of all waves is not a trace.
 
     Args:
         photos: (N, S, S, 3) uint8.
         normal: (M, S, S, 3) uint8, what they are compared with.
     """
-    return ndimage.gaussian_filter(residual_spectrum(photos) - residual_spectrum(normal), 3)
+    difference = residual_spectrum(photos) - residual_spectrum(normal)
+    return ndimage.gaussian_filter(difference - np.median(difference), 3)
 
 
 def spectrum_differences(photos: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -129,8 +130,8 @@ def plot_traces(
         column[1].imshow(residual(rows[0]), "gray", vmin=-RANGE, vmax=RANGE)
         column[1].set_title("its residual", fontsize=8)
         shown = column[2].imshow(differences[name], "coolwarm", vmin=-limit, vmax=limit)
-        column[2].set_title(f"{name}: average difference", fontsize=8)
-    figure.colorbar(shown, ax=axes[2, -1], shrink=0.8, label="log magnitude")
+        column[2].set_title("average difference", fontsize=8)
+    figure.colorbar(shown, ax=axes[:, -1], shrink=0.5, label="log magnitude")
     figure.suptitle("What is left when all that is smooth is taken away", fontsize=10)
     return figure
 
