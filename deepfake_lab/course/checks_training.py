@@ -85,15 +85,15 @@ def _loss_of_a_coin(answer: float) -> bool | str:
     "The weights of this epoch are kept; those of later ones are thrown away.",
 )
 def _epoch_to_keep(answer: int, *, history: pd.DataFrame) -> bool | str:
-    said = float(answer)
-    best = history.loc[history["val_loss"].idxmin(), "epoch"]
-    if said == best:
+    said, epochs = float(answer), history["epoch"].to_numpy()
+    best = int(history["val_loss"].to_numpy().argmin())
+    if said == epochs[best]:
         return True
-    if said == history["val_loss"].idxmin():
+    if said == best:
         return "That is the row; rows are counted from 0, epochs from 1."
-    if said == history.loc[history["loss"].idxmin(), "epoch"]:
+    if said == epochs[history["loss"].to_numpy().argmin()]:
         return "There the loss on the training photos is lowest, which is no proof of anything."
-    if said == history.loc[history["val_accuracy"].idxmax(), "epoch"]:
+    if said == epochs[history["val_accuracy"].to_numpy().argmax()]:
         return (
             "There the accuracy is highest. The loss is asked for: it also sees how sure the "
             "network was."

@@ -21,8 +21,8 @@ from deepfake_lab.detection.explain import log_spectrum
 SIDE = 224
 
 #: Filters to begin with.
-FILTERS = {
-    "left edge": [[1, 0, -1]] * 3,
+FILTERS: dict[str, list[list[float]]] = {
+    "left edge": [[1, 0, -1], [1, 0, -1], [1, 0, -1]],
     "nothing changes": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
     "blur": [[0.1, 0.1, 0.1], [0.1, 0.2, 0.1], [0.1, 0.1, 0.1]],
     "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
