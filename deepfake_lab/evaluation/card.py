@@ -75,7 +75,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
         f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
         *_data(config, tables),
         *_measured(metrics, tables),
-        *_left_out(tables),
+        *_left_out(config, tables),
         *_known_failures(tables),
         *_doubt(config, tables),
         _USES.format(**_rare_fakes(metrics["test"]["metrics"])).rstrip(),
@@ -131,7 +131,13 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             yield "\n".join(f"- {note}" for note in found["notes"])
 
 
-def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+def _left_out(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    earlier = ""
+    if "start" in config["recipe"]:
+        earlier = (
+            " This detector went on from an earlier one: the table was made for that one, from "
+            "the photos that it had, and not anew."
+        )
     if "leave_one_out" in tables:
         rows = tables["leave_one_out"]
         yield "## Fakes that it had never seen"
@@ -143,7 +149,7 @@ def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             "where generated faces are, the photos leave as well. That rule was found on three of "
             "these sources (140k, ciplab, dfdc), so their rows may flatter it a little. A shorter "
             "training makes a weaker detector; how far the full one would do better on a new "
-            "generator was not measured."
+            f"generator was not measured.{earlier}"
         )
         yield _markdown([
             {"left out": row["left_out"], "what": row["kind"],
@@ -163,7 +169,7 @@ def _left_out(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         yield (
             "AUC on validation photos, as they are and worn (recompressed, rescaled, blurred), "
             "after shorter trainings that differ in what the first column says. How far the rows "
-            "in which nothing is changed but the seed lie apart is chance."
+            f"in which nothing is changed but the seed lie apart is chance.{earlier}"
         )
         yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
 

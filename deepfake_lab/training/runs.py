@@ -18,6 +18,7 @@ from deepfake_lab import environment, paths
 from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.judgement import ANSWER_COLUMNS
 from deepfake_lab.detection.runfolder import checksums
 from deepfake_lab.evaluation.card import write_card
 from deepfake_lab.evaluation.predictions import answered, evaluate
@@ -29,6 +30,12 @@ from deepfake_lab.training.calibration import fit_calibration, fit_sharpness
 
 #: Packages whose versions a run folder records.
 _RECORDED = ("deepfake-lab", "keras", "tensorflow", "ai-edge-litert", "numpy", "pillow")
+
+#: What is kept of each answer about a validation or test photo.
+_KEPT = (
+    "file", "label", "split", "source", "group", "width", "height", "format", "bytes",
+    "fingerprint", "data", "family", *ANSWER_COLUMNS,
+)  # fmt: skip
 
 
 def save_run(
@@ -115,8 +122,8 @@ def save_run(
         test = predictions[predictions["split"] == "test"]
         metrics = {"test": _measured(test, seed)}
         history.to_csv(work / "history.csv", index=False, float_format="%.6g")
-        # Where the files lie is of no interest to anybody else.
-        predictions.drop(columns="path").to_csv(
+        # Where the files lie, and what else a manifest said of them, is nobody else's business.
+        predictions[[c for c in _KEPT if c in predictions]].to_csv(
             work / "predictions.csv", index=False, float_format="%.6g"
         )
         learned = [path for split in ("train", "valid") for path in splits[split].manifest["path"]]

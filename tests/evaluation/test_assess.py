@@ -335,6 +335,17 @@ def test_a_card_says_of_an_unknown_source_that_its_terms_are_not_recorded(record
     )
 
 
+def test_a_card_says_that_shorter_trainings_were_those_of_the_detector_it_went_on_from(recorded):
+    config, metrics = (
+        json.loads((recorded / name).read_text()) for name in ("detector.json", "metrics.json")
+    )
+    tables = {"leave_one_out": pd.read_csv(recorded / "leave_one_out.csv")}
+    said = "went on from an earlier one"
+    assert said not in model_card(config, metrics, tables)
+    config["recipe"]["start"] = {"name": "earlier"}
+    assert said in model_card(config, metrics, tables)
+
+
 def test_a_run_folder_shows_its_baseline_before_itself(recorded, run_folder):
     table = record.with_baseline(recorded)
     assert table["detector"].unique().tolist() == ["older", "tiny", "efficientnet"]

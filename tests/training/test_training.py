@@ -371,6 +371,22 @@ def test_a_run_folder_says_how_it_was_made(run_folder, data):
     assert config["git_dirty"] in ((True, False) if config["git_commit"] else (None,))
 
 
+def test_predictions_of_a_run_are_stated_for_its_own_prior(data, splits, tmp_path):
+    model = build_model("cnn", image_size=SIZE)
+    told = replace(splits["valid"], manifest=splits["valid"].manifest.assign(original="/home/me"))
+    detector = save_run(
+        "careful", model, data, splits | {"valid": told}, pd.DataFrame({"epoch": [1]}),
+        framing="face", recipe={"start": {"name": "earlier"}}, seed=0, out_dir=tmp_path,
+        max_false_alarms=0.1,
+    )  # fmt: skip
+    assert detector.config["prior"] < 0.5 and detector.prior == detector.config["prior"]
+    recorded = pd.read_csv(detector.folder / "predictions.csv")
+    assert np.allclose(recorded["prior"], detector.prior)
+    assert ((recorded["verdict"] == "FAKE") == (recorded["p_fake"] >= 0.5)).all()
+    assert (recorded.loc[recorded["label"] == "real", "verdict"] == "FAKE").mean() <= 0.1
+    assert "original" not in recorded and "path" not in recorded  # of no interest to others
+
+
 def test_predictions_of_a_run_are_those_of_its_detector(run_folder, data):
     recorded = pd.read_csv(run_folder / "predictions.csv")
     assert set(recorded["split"]) == {"valid", "test"} and "path" not in recorded
