@@ -5,6 +5,9 @@ import tempfile
 
 import pytest
 
+#: Run by tests/course/test_solutions.py, which also reads what their checks say.
+collect_ignore = ["notebooks/solutions"]
+
 _home = tempfile.TemporaryDirectory(prefix="deepfake-lab-test-")
 
 
