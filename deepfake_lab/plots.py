@@ -2,6 +2,7 @@
 
 import base64
 import html
+import io
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 from sklearn import metrics as sk
 
 from deepfake_lab import paths
@@ -36,7 +38,8 @@ def save_figure(figure: Figure, name: str, out_dir: str | Path = "") -> Path:
 def show_figure(figure: Figure, name: str, out_dir: str | Path, alt: str) -> None:
     """Save a figure as :func:`save_figure` does, show it in the notebook, and close it.
 
-    JupyterLab leaves out the alternative text of a PNG, so the figure is shown as HTML.
+    JupyterLab leaves out the alternative text of a PNG, so the figure is shown as HTML; and as WebP
+    where that is smaller: a notebook full of photos would be too large to be looked at on the web.
 
     Args:
         figure: what to show.
@@ -46,9 +49,15 @@ def show_figure(figure: Figure, name: str, out_dir: str | Path, alt: str) -> Non
     """
     from IPython.display import display  # only notebooks have it
 
-    png = base64.b64encode(save_figure(figure, name, out_dir).read_bytes()).decode()
+    file = save_figure(figure, name, out_dir)
     plt.close(figure)
-    image = f'<img src="data:image/png;base64,{png}" alt="{html.escape(alt)}">'
+    kind, picture = "png", file.read_bytes()
+    webp = io.BytesIO()
+    Image.open(file).convert("RGB").save(webp, "WEBP", quality=85)
+    if webp.tell() < len(picture):
+        kind, picture = "webp", webp.getvalue()
+    encoded = base64.b64encode(picture).decode()
+    image = f'<img src="data:image/{kind};base64,{encoded}" alt="{html.escape(alt)}">'
     display({"text/html": image, "text/plain": alt}, raw=True)
 
 

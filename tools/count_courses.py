@@ -221,7 +221,10 @@ def _cells(text: str) -> Iterator[Cell]:
         for cell in json.loads(text)["cells"]:
             source = "".join(cell["source"])
             data = [output.get("data", {}) for output in cell.get("outputs", [])]
-            figure = any("image/png" in one or "image/jpeg" in one for one in data)
+            figure = any(
+                "image/png" in one or "image/jpeg" in one or "data:image/" in str(one)
+                for one in data
+            )
             views = [one for one in data if "application/vnd.jupyter.widget-view+json" in one]
             moves = any("Progress" not in str(one.get("text/plain")) for one in views)
             code = cell["cell_type"] == "code"

@@ -8,6 +8,7 @@ run on the sample set may be stored in the project, whose photos may be shown (`
 
 import base64
 import io
+import re
 from pathlib import Path
 
 import nbformat
@@ -30,6 +31,10 @@ WANTED = {
 }
 
 
+#: A figure as :func:`deepfake_lab.plots.show_figure` shows it.
+_FIGURE = re.compile(r'<img src="data:image/\w+;base64,([^"]+)"')
+
+
 def main() -> None:
     """Write all thumbnails."""
     TARGET.mkdir(parents=True, exist_ok=True)
@@ -49,9 +54,9 @@ def figure_of(notebook: Path, words: str) -> Image.Image:
     found = []
     for cell in nbformat.read(notebook, as_version=4).cells:
         pictures = [
-            output["data"]["image/png"]
+            found
             for output in cell.get("outputs", [])
-            if "image/png" in output.get("data", {})
+            for found in _FIGURE.findall(output.get("data", {}).get("text/html", ""))
         ]
         if pictures and words in cell.source:
             return _opened(pictures[-1])

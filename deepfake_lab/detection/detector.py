@@ -512,7 +512,15 @@ _DATA_WORDS = {
 
 def data_words(name: str) -> str:
     """Return the name of a data set as words; of one that was joined of several, each of them."""
-    words = [_DATA_WORDS.get(part, f"the data set '{part}'") for part in name.split("+")]
+    parts = name.split("+")
+    unnamed = [f"'{part}'" for part in parts if part not in _DATA_WORDS]
+    words = [_DATA_WORDS[part] for part in parts if part in _DATA_WORDS]
+    if unnamed:
+        words.append(f"the data set{'s' * (len(unnamed) > 1)} {_and(unnamed)}")
+    return _and(words)
+
+
+def _and(words: Sequence[str]) -> str:
     return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else words[0]
 
 

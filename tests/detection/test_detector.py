@@ -435,10 +435,11 @@ def test_a_detector_says_what_it_learned_from(fake_model):
 
 
 def test_a_joined_data_set_is_told_in_words():
-    words = data_words("140k+mine+sample")
-    assert words == (
-        "Kaggle's “140k real and fake faces”, the data set 'mine' and the project's own sample set"
+    assert data_words("140k+mine+sample") == (
+        "Kaggle's “140k real and fake faces”, the project's own sample set and the data set 'mine'"
     )
+    assert data_words("mine+more") == "the data sets 'mine' and 'more'"
+    assert data_words("mine") == "the data set 'mine'"
 
 
 def test_the_config_records_what_an_answer_depends_on(tiny):
