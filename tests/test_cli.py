@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from deepfake_lab import cli, course, paths
+from deepfake_lab import cli, paths
+from deepfake_lab.course import running as course
 from deepfake_lab.detection.caveats import NO_FACE
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
