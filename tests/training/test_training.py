@@ -373,7 +373,7 @@ def test_a_run_folder_says_how_it_was_made(run_folder, data):
 
 def test_predictions_of_a_run_are_stated_for_its_own_prior(data, splits, tmp_path):
     model = build_model("cnn", image_size=SIZE)
-    told = replace(splits["valid"], manifest=splits["valid"].manifest.assign(original="/home/me"))
+    told = replace(splits["valid"], manifest=splits["valid"].manifest.assign(original="elsewhere"))
     detector = save_run(
         "careful", model, data, splits | {"valid": told}, pd.DataFrame({"epoch": [1]}),
         framing="face", recipe={"start": {"name": "earlier"}}, seed=0, out_dir=tmp_path,
