@@ -385,6 +385,7 @@ def add(self, rows):
         Finalised() if sys.argv[1] == "in a finaliser" else press()
 
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background ignores it
 rows_on_file = []
 plain, ScoreFile.add = ScoreFile.add, add
 sys.exit(main(sys.argv[2:]))
