@@ -1,8 +1,12 @@
 """What several test files share."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +52,18 @@ def served(detector):
     server.stop()
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium that is installed here; none is downloaded."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium or Chrome is installed (or name one in CHROMIUM)")
+    with playwright.sync_playwright() as driver:
+        # As root Chromium starts without its sandbox only; it visits only what the tests serve.
+        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]
+        started = driver.chromium.launch(executable_path=program, args=sandbox)
+        yield started
+        started.close()

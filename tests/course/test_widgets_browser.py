@@ -4,7 +4,6 @@ import io
 import os
 import re
 import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,10 +17,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from benchmarks.web import photo
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 PATIENCE = 120_000  # milliseconds: a kernel starts, a machine may be busy
 
 START = """
@@ -94,23 +91,16 @@ def _wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(lab):
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no Chromium or Chrome is installed (or name one in CHROMIUM)")
-    with playwright.sync_playwright() as driver:
-        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]
-        browser = driver.chromium.launch(executable_path=program, args=sandbox)
-        page = browser.new_page(viewport={"width": 1280, "height": 3000})
-        page.set_default_timeout(PATIENCE)
-        page.goto(lab)
-        page.locator(".jp-Notebook").wait_for()
-        page.get_by_text("| Idle").wait_for()  # before, JupyterLab asks which kernel is meant
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
-        page.get_by_role("button", name="Judge a photo").wait_for()  # the last cell has run
-        yield page
-        browser.close()
+def page(browser, lab):
+    page = browser.new_page(viewport={"width": 1280, "height": 3000})
+    page.set_default_timeout(PATIENCE)
+    page.goto(lab)
+    page.locator(".jp-Notebook").wait_for()
+    page.get_by_text("| Idle").wait_for()  # before, JupyterLab asks which kernel is meant
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.get_by_role("button", name="Judge a photo").wait_for()  # the last cell has run
+    return page
 
 
 def words(page, pattern: str) -> str:

@@ -1,9 +1,7 @@
 """The page in a real browser: what a person sees, with and without JavaScript."""
 
 import csv
-import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,25 +10,9 @@ from PIL import Image
 from benchmarks.web import photo
 from tests.proxy import mount
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VERDICT = re.compile(r"Classification: (FAKE|REAL)\s+Confidence: \d{1,2}\.\d\d%")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip("no Chromium or Chrome is installed (or name one in CHROMIUM)")
-    with playwright.sync_playwright() as driver:
-        # As root Chromium starts without its sandbox only; it visits nothing but the page here.
-        sandbox = [] if hasattr(os, "geteuid") and os.geteuid() else ["--no-sandbox"]
-        started = driver.chromium.launch(executable_path=program, args=sandbox)
-        yield started
-        started.close()
 
 
 @pytest.fixture
