@@ -1,4 +1,4 @@
-"""What answers about the exercises of notebooks 02 and 03."""
+"""What answers about the exercises of notebook 02."""
 
 import math
 from typing import TYPE_CHECKING
