@@ -362,6 +362,6 @@ def plot_shortcuts(shortcuts: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.axvline(SHORTCUT, ls="--", color="grey")
     ax.set(
         yticks=range(len(rows)), yticklabels=rows["signal"], xlim=(0.35, 1.02),
-        xlabel="AUC without looking at a face (dashed: a shortcut)",
+        xlabel="AUC without looking at a face (dotted: a coin; dashed: a shortcut)",
     )  # fmt: skip
     return ax

@@ -50,7 +50,7 @@ def _broken_split(answer: Sequence, *, groups: Sequence) -> bool | str:
 
 @exercise(
     "01 the original",
-    "`table.argmin()` counts through the whole table; `np.unravel_index` turns its answer into "
+    "`apart.argmin()` counts through the whole table; `np.unravel_index` turns its answer into "
     "a row and a column.",
     "No two photos of a different label are more alike.",
 )
@@ -58,7 +58,7 @@ def _the_original(answer: Sequence[int], *, apart: np.ndarray) -> bool | str:
     if np.size(answer) != 2:
         return (
             "Two numbers are asked for, a row and a column: `np.unravel_index(position, "
-            "table.shape)` gives both."
+            "apart.shape)` gives both."
         )
     row, column = (int(number) for number in answer)
     if not (0 <= row < apart.shape[0] and 0 <= column < apart.shape[1]):
@@ -83,11 +83,11 @@ def _colourfulness(answer: np.ndarray, *, frames: np.ndarray) -> bool | str:
     values = np.asarray(answer, dtype=float)
     if values.ndim > 1:
         return (
-            f"One number a photo is asked for, {len(frames)} in all; the shape of your answer is "
+            f"One number per photo is asked for, {len(frames)} in all; the shape of your answer is "
             f"{values.shape}. Average over rows and columns, too: axis=(1, 2)."
         )
     if values.shape != (len(frames),):
-        return f"One number a photo is asked for, {len(frames)} in all."
+        return f"One number per photo is asked for, {len(frames)} in all."
     looked_at = frames[:_LOOKED_AT]
     spread = looked_at.max(axis=-1) - looked_at.min(axis=-1)  # (N, H, W) uint8
     if np.allclose(values[:_LOOKED_AT], spread.mean(axis=(1, 2)), atol=0.01):

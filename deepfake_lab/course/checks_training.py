@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @exercise(
     "02 level edges",
-    "Turn the filter: what stood in the left column belongs into the top row.",
+    "Turn the filter: what stood in the left column belongs in the top row.",
     "Turned by a quarter, the filter answers to edges that lie level.",
 )
 def _level_edges(answer: np.ndarray, *, size: int = 9) -> bool | str:

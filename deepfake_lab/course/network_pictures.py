@@ -89,10 +89,12 @@ def plot_stride_and_padding(picture: np.ndarray, kernel: np.ndarray) -> Figure:
         "the picture, padded with zeros": padded,
         f"padded, stride 1: {_size(picture)} -> {_size(whole)}": whole,
     }
-    figure, axes = _axes([table.shape[1] for table in tables.values()])
-    for ax, (title, table) in zip(axes, tables.items()):
+    figure, axes = plt.subplots(
+        2, 2, figsize=(6.2, 5.6), width_ratios=[8, 6], height_ratios=[4, 8], layout="constrained"
+    )
+    for ax, (title, table) in zip(axes.flat, tables.items()):
         _numbers(ax, table, title)
-    _mark(axes[2], 1, 1, picture.shape[0], WINDOW)
+    _mark(axes[1, 0], 1, 1, picture.shape[0], WINDOW)
     figure.suptitle("Stride: how far the window moves. Padding: what it sees at the border.",
                     fontsize=9)  # fmt: skip
     return figure
@@ -105,7 +107,7 @@ def plot_pooling(table: np.ndarray) -> Figure:
     pooled = blocks.max(axis=(1, 3))
     figure, axes = _axes([table.shape[1], columns])
     _numbers(axes[0], table, f"answers of a filter, {_size(table)}")
-    _numbers(axes[1], pooled, f"the largest of each square, {_size(pooled)}")
+    _numbers(axes[1], pooled, f"the largest of each square, {_size(pooled)}", scale=table)
     for i in range(rows * columns):
         row, column = divmod(i, columns)
         _mark(axes[0], 2 * row, 2 * column, 2, f"C{i % 10}")
@@ -151,7 +153,7 @@ def plot_filter(photo: np.ndarray, kernel: np.ndarray, title: str = "") -> Figur
     limit = max(float(np.abs(answer).max()), 1.0)
     shown = axes[2].imshow(answer, "gray", vmin=-limit, vmax=limit)
     axes[2].set_title("its answer", fontsize=9)
-    figure.colorbar(shown, ax=axes[2], shrink=0.8)
+    figure.colorbar(shown, ax=axes[2], shrink=0.8, label="answer")
     for ax in (axes[0], axes[2]):
         ax.set(xticks=[], yticks=[])
     figure.suptitle(title, fontsize=10)
@@ -193,10 +195,11 @@ def _axes(widths: list[int]) -> tuple[Figure, np.ndarray]:
 
 def _numbers(
     ax: Axes, table: np.ndarray, title: str, mark: tuple[int, int, int] | None = None,
-    color: str = WINDOW,
+    color: str = WINDOW, scale: np.ndarray | None = None,
 ) -> None:  # fmt: skip
-    """Draw a table as a grid of numbers, the larger the lighter."""
-    low, high = float(table.min()), float(table.max())
+    """Draw a table as a grid of numbers, the larger the lighter, in the greys of `scale`."""
+    greys = table if scale is None else scale
+    low, high = float(greys.min()), float(greys.max())
     ax.imshow(table, "gray", vmin=low - (high - low) * 1.2 - 1, vmax=high)
     ax.set(xticks=[], yticks=[])
     ax.set_xticks(np.arange(table.shape[1] + 1) - 0.5, minor=True)
@@ -211,4 +214,5 @@ def _numbers(
 
 
 def _mark(ax: Axes, row: int, column: int, side: int, color: str) -> None:
-    ax.add_patch(Rectangle((column - 0.5, row - 0.5), side, side, fc="none", ec=color, lw=2.5))
+    corner, inner = (column - 0.46, row - 0.46), side - 0.08  # beside the next frame, not on it
+    ax.add_patch(Rectangle(corner, inner, inner, fc="none", ec=color, lw=2.5))

@@ -131,7 +131,7 @@ def plot_traces(
         column[1].set_title("its residual", fontsize=8)
         shown = column[2].imshow(differences[name], "coolwarm", vmin=-limit, vmax=limit)
         column[2].set_title("average difference", fontsize=8)
-    figure.colorbar(shown, ax=axes[:, -1], shrink=0.5, label="log magnitude")
+    figure.colorbar(shown, ax=axes[2, -1], label="difference in log magnitude")
     figure.suptitle("What is left when all that is smooth is taken away", fontsize=10)
     return figure
 

@@ -4,6 +4,7 @@ Keras is imported where it is used: notebook 04 does without.
 """
 
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     import keras
 
     from deepfake_lab.training.batches import Split
+
+#: Colours of the sources of real photos and of fakes: blue stays with what is real.
+SHADES = {
+    "real": (COLORS["real"], "#56B4E9"),
+    "fake": (COLORS["fake"], "#E69F00", "#CC79A7", "#000000"),
+}
 
 
 def import_tensorflow() -> None:
@@ -142,7 +149,7 @@ def plot_kinds(by_kind: pd.DataFrame, intervals: dict[str, tuple[float, float]])
     ax.set(
         yticks=list(rows.values()), yticklabels=list(rows), xlim=(0, 1.02),
         xlabel="AUC against the real photos; line: 95% interval",
-        title="Which kind of fake does which detector find?",
+        ylabel="kind of fake", title="Which kind of fake does which detector find?",
     )  # fmt: skip
     ax.invert_yaxis()
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
@@ -169,7 +176,7 @@ def kinds_in_words(
     kinds = by_kind.drop(["all", "macro"], errors="ignore")
     for name in order:
         value, weakest = min(zip(kinds[name], kinds.index))
-        words = "worse than a coin (0.5)" if value < 0.5 else "a coin has 0.5"
+        words = "below a coin's 0.5" if value < 0.5 else "a coin has 0.5"
         yield f"'{name}' finds {weakest} worst: {value:.3f}, {words}."
 
 
@@ -212,6 +219,7 @@ def plot_feature_maps(maps: dict[str, np.ndarray], count: int = 8, rows: int = 4
             ax.axis("off")
         for ax, tile in zip(line, liveliest(maps[name], count)):
             ax.imshow(tile, cmap="gray")
+    figure.suptitle("What comes out of the blocks, from the first to the last", fontsize=10)
     return figure
 
 
@@ -238,10 +246,11 @@ def plot_embedding(
     for ax, (title, numbers) in zip(axes.flat, features.items()):
         near = min(20.0, max(2.0, (len(numbers) - 1) / 4))
         places = TSNE(perplexity=near, init="pca", random_state=seed).fit_transform(numbers)
-        for i, ((label, source), part) in enumerate(shown.groupby(["label", "source"])):
+        colors = {label: cycle(shades) for label, shades in SHADES.items()}
+        for (label, source), part in shown.groupby(["label", "source"]):
             marker = "o" if label == "real" else "^"
-            spots = places[part.index]
-            ax.scatter(*spots.T, s=24, marker=marker, color=f"C{i}", label=f"{label}: {source}")
+            spots, color = places[part.index], next(colors[label])
+            ax.scatter(*spots.T, s=24, marker=marker, color=color, label=f"{label}: {source}")
         for i in _apart(places, thumbnails):
             picture = OffsetImage(small[i], zoom=0.75)
             edge = {"edgecolor": COLORS[shown["label"][i]], "lw": 1.5}
@@ -252,7 +261,8 @@ def plot_embedding(
         ax.set(xlabel="t-SNE: near means similar", ylabel="directions have no meaning")
         ax.margins(0.14)  # room for the thumbnails at the border
     handles, names = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, names, fontsize=8, frameon=False, ncols=4, loc="outside lower center")
+    figure.suptitle("The test photos by their features", fontsize=12)
+    figure.legend(handles, names, fontsize=9, frameon=False, ncols=4, loc="outside lower center")
     return figure
 
 

@@ -144,7 +144,7 @@ def test_kinds_in_words_follow_the_numbers():
     apart = {"a": (0.6, 0.74), "b": (0.745, 0.8)}
     said = "\n".join(pictures_trust.kinds_in_words(table, apart))
     assert "The highest is that of 'b'" in said and "do not overlap" in said
-    assert "'a' finds swap worst: 0.400, worse than a coin (0.5)." in said
+    assert "'a' finds swap worst: 0.400, below a coin's 0.5." in said
     assert "may be luck" in "\n".join(pictures_trust.kinds_in_words(table, apart | {"a": (0, 1)}))
     assert "lack a label" in next(pictures_trust.kinds_in_words(table.iloc[:0], apart))
 
