@@ -137,6 +137,21 @@ def test_an_address_where_nobody_answers_is_named(monkeypatch):
         pass
 
 
+def test_workers_of_this_machine_keep_their_memory_and_the_scheduler_no_old_messages(client):
+    def kept() -> tuple:
+        import dask
+
+        return dask.config.get("distributed.admin.low-level-log-length"), os.environ.get(
+            "MALLOC_TRIM_THRESHOLD_"
+        )
+
+    lengths = client.run_on_scheduler(kept)
+    assert lengths[0] == 10
+    assert {trim for _, trim in client.run(kept).values()} == {
+        os.environ.get("MALLOC_TRIM_THRESHOLD_")
+    }
+
+
 # --- photos ---
 
 
