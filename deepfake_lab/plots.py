@@ -189,7 +189,7 @@ def plot_intervals(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
     ax.set(yticks=range(len(metrics)), yticklabels=[m.replace("_", " ") for m in metrics])
     ax.set(xlim=(-0.02, 1.02), xlabel="value, with 95% interval")
-    ax.invert_yaxis()
+    ax.set_ylim(len(metrics) - 0.5, -0.5)
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 

@@ -85,6 +85,8 @@ def _rare_fakes(answer: float, *, rows: pd.DataFrame, prior: float) -> bool | st
         return "That is the precision on this test set, with its own share of fakes."
     if _close(answer, 1 - right) and not _close(right, 0.5):
         return "That is how often FAKE is wrong. How often is it right?"
+    if alarms and _close(answer, right / (1 - right), 1e-6) and not _close(right, 0, 1e-6):
+        return "That is hits per false alarm. Precision is their share in both together."
     return _close(answer, right)
 
 

@@ -317,7 +317,7 @@ def plot_ways(
                 if other == factor]  # fmt: skip
         name = "full size" if factor == 1 else f"size 1/{factor}"
         ax.plot(*zip(*mine), "o-", ms=4, color=plt.get_cmap("viridis")(0.25 * i), label=name)
-    ax.axhline(0.5, ls=":", color="grey", label="FAKE from here on")
+    ax.axhline(0.5, ls=":", color="grey", label="above: FAKE")
     ax.invert_xaxis()
     ax.set(xlabel="JPEG quality", ylabel="P(fake)", ylim=(-0.03, 1.03))
     ax.set_title("One photo, recompressed and made smaller")

@@ -240,12 +240,17 @@ def _notes(runs: pd.DataFrame, rows: list[pd.DataFrame], common: pd.Index) -> li
     most = max(len(run) for run in rows)
     if len(common) < most:
         notes.append(
-            f"Only {len(common)} test photos are in all runs (of up to {most}): the numbers here "
-            "count these alone. A seed also makes the splits of data that come without any."
+            f"Only {len(common):,} test photos are in all runs (of up to {most:,}): the numbers "
+            "here count these alone."
         )
-    for column in FACTS:
-        if column in runs and runs[column].astype(str).nunique() > 1:
-            notes.append(f"The runs also differ in: {FACTS[column]}.")
+        if runs["seed"].nunique() > 1:
+            notes[-1] += " A seed also makes the splits of data that come without any."
+    differ = [
+        title for column, title in FACTS.items()
+        if column in runs and runs[column].astype(str).nunique() > 1
+    ]  # fmt: skip
+    if differ:
+        notes.append(f"The runs also differ in: {', '.join(differ)}.")
     if (runs["uncommitted"] == True).any():  # noqa: E712  (None: not known)
         notes.append("Some were made with code that is in no commit.")
     if not runs["setting"].duplicated().any():

@@ -26,12 +26,12 @@ def plot_settings(found: Comparison, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     ax.set(yticks=range(len(rows)), yticklabels=rows["setting"])
     ax.set_xlabel(f"{TITLES[found.metric]} on {found.photos:,} test photos; small dots: runs")
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     return ax
 
 
 def plot_differences(found: Comparison, ax: Axes | None = None) -> Axes:
-    """Show the difference of each pair with its 95% interval; red: more than luck."""
+    """Show the difference of each pair with its 95% interval; orange: more than luck."""
     rows = found.differences
     ax = ax or _axes(7, 0.9 + 0.4 * max(1, len(rows)))
     for y, row in enumerate(rows.to_dict("records")):
@@ -41,8 +41,8 @@ def plot_differences(found: Comparison, ax: Axes | None = None) -> Axes:
     ax.axvline(0, ls=":", color="black")
     names = [f"{first}  minus  {second}" for first, second in zip(rows["first"], rows["second"])]
     ax.set(yticks=range(len(rows)), yticklabels=names)
-    ax.set_xlabel(f"difference in {TITLES[found.metric]}; red: p < {ALPHA:g} after correction")
-    ax.invert_yaxis()
+    ax.set_xlabel(f"difference in {TITLES[found.metric]}; orange: p < {ALPHA:g} after correction")
+    ax.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     return ax
 
 

@@ -47,7 +47,7 @@ def plot_families(table: pd.DataFrame, metric: str = "roc_auc", ax: Axes | None 
     labels = [f"{data}: {'mean over kinds' if f == 'macro' else f}" for data, f in rows]
     ax.set(yticks=range(len(rows)), yticklabels=labels, xlim=(0, 1.02))
     ax.set_xlabel(f"{_title(metric)}, each kind of fake against the real photos")
-    ax.invert_yaxis()
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     if "detector" in sets:
         ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
@@ -93,11 +93,13 @@ def plot_coverage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         ax: where to draw.
     """
     ax = ax or _axes(5.5, 3.6)
+    several = table["data"].nunique() > 1
     for i, (data, rows) in enumerate(table.groupby("data", sort=False)):
         color = _FAMILY_COLORS[i % len(_FAMILY_COLORS)]
         shipped = rows["shipped"].astype(bool)
         curve, dot = rows[~shipped].sort_values("coverage"), rows[shipped]
-        ax.plot(curve["coverage"], curve["error"], color=color, label=str(data))
+        name = str(data) if several else None
+        ax.plot(curve["coverage"], curve["error"], color=color, label=name)
         ax.fill_between(
             curve["coverage"],
             curve["error_low"],
@@ -108,14 +110,14 @@ def plot_coverage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         )
         ax.errorbar(
             dot["coverage"], dot["error"], yerr=_bars(dot, "error"), fmt="o", ms=7, color=color,
-            capsize=3,
+            capsize=3, label=None if i else "outside the uncertain band",
         )  # fmt: skip
-    ax.axhline(0.05, ls=":", color="grey")
+    ax.axhline(0.05, ls=":", color="grey", label="5%: the band's goal")
     ax.set(xlim=(0, 1.02), ylim=(0, None), xlabel="share of photos answered")
     ax.set_ylabel("share of these answers that is wrong")
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.legend(frameon=False, fontsize=8, loc="upper left", title="dot: outside the uncertain band")
+    ax.legend(frameon=False, fontsize=8, loc="upper left")
     return ax
 
 

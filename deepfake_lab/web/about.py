@@ -67,7 +67,7 @@ class ModelFacts:
         return low, high
 
     def track_record(self, p_fake: float, prior: float) -> str:
-        """Return one sentence: how often test photos with such a score were fake.
+        """Return how often test photos with such a score were fake.
 
         Args:
             p_fake: of the answer.
@@ -84,9 +84,11 @@ class ModelFacts:
                 "how often it is right there."
             )
         fakes = sum(near)
+        share = np.mean([fake for _, fake in self._test_scores])
         return (
-            f"In its test {len(near)} photos had a score like this one: {fakes} fake, "
-            f"{len(near) - fakes} real."
+            f"In its test {len(near):,} photos had a score like this one: {fakes:,} fake, "
+            f"{len(near) - fakes:,} real. Of all photos of that test {share:.0%} were fake; where "
+            "fakes are rarer, fewer of such photos are fake."
         )
 
     def card(self) -> str:

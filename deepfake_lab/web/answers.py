@@ -61,6 +61,11 @@ class ShownFace:
     answer: JudgedFace
     heat: str
 
+    @property
+    def other_caveats(self) -> list[str]:
+        """Return the caveats that the page has not said already."""
+        return [c for c in self.answer.caveats if not c.startswith(SAID_ALREADY)]
+
 
 @dataclass(frozen=True)
 class Illustrated(Answer):

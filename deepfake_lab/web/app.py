@@ -263,7 +263,7 @@ def _in_a_hundred(prior: float) -> str:
     if prior == 0.5:
         return "one photo in two"
     if prior >= 0.01:
-        return f"{100 * prior:.2g} in 100 photos"
+        return f"{100 * prior:{'.0f' if prior >= 0.05 else '.2g'}} in 100 photos"
     return f"{1000 * prior:.2g} in 1,000 photos"
 
 

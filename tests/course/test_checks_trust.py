@@ -71,6 +71,7 @@ def test_a_right_answer_is_right(capsys, name, answer, facts):
         ("03 what one seed shows", False, {"first": (0, 1), "second": (0, 1)}, "Two intervals"),
         ("04 rare fakes", 0.75, {"rows": ROWS, "prior": 0.01}, "on this test set"),
         ("04 rare fakes", 0.9706, {"rows": ROWS, "prior": 0.01}, "FAKE is wrong"),
+        ("04 rare fakes", 0.75 / 24.75, {"rows": ROWS, "prior": 0.01}, "hits per false alarm"),
         ("04 rare fakes", 0.3, {"rows": ROWS, "prior": 0.01}, "Imagine the photos"),
         ("04 few false alarms", 0.15, {"rows": ROWS, "at_most": 0.25}, "75% of the real"),
         ("04 few false alarms", 0.65, {"rows": ROWS, "at_most": 0.25}, "lower threshold finds"),

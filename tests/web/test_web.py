@@ -155,7 +155,7 @@ def test_no_probability_is_told_as_certain(app, client, face, monkeypatch, p_fak
     answer = dataclasses.replace(detector.predict(face), p_fake=p_fake)
     monkeypatch.setattr(detector, "predict", lambda photo, name="": answer)
     page = text_of(send(client, ("a.jpg", face), path="/answer"))
-    assert f"P(fake) is {words} if one photo in two is fake, calibrated" in page
+    assert f"P(fake), is {words} if one photo in two is fake." in page
 
 
 @pytest.mark.parametrize(

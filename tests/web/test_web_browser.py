@@ -71,6 +71,8 @@ def test_the_script_works_behind_a_proxy_that_mounts_the_page_at_a_prefix(
         assert VERDICT.search(" ".join(page.locator(".answer").first.inner_text().split()))
         page.locator(".gallery a").nth(1).click()
         page.wait_for_selector(".truth")
+        page.wait_for_selector(".pending", state="detached")
+        page.locator(".more summary").first.click()  # folded: there are two answers
         page.get_by_role("link", name="Model card", exact=True).first.click()
         page.wait_for_url(f"{root}card")
         assert page.locator(".card h1").is_visible() and page.complaints == []
@@ -129,6 +131,31 @@ def test_a_group_photo_is_answered_without_javascript_too(open_page, group):
     page.set_input_files("#photos", [group])
     page.get_by_role("button", name="Judge them").click()
     assert page.locator(".faces summary").count() == 4
+
+
+def test_of_the_most_suspicious_face_there_is_one_map(open_page, group):
+    page = open_page()
+    upload(page, group)
+    assert page.locator(".heat").count() == 1
+    assert page.locator(".faces details[open]").count() == 1
+    assert page.locator(".faces details[open] img").count() == 0
+    assert page.locator(".faces img").count() == 3
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_what_is_much_the_same_for_all_is_folded_where_there_are_several(
+    open_page, face, group, script
+):
+    page = open_page(java_script_enabled=script)
+    page.set_input_files("#photos", [face, group])
+    if not script:
+        page.get_by_role("button", name="Judge them").click()
+    page.locator(".summary").first.wait_for()
+    more = page.locator("#results .more")
+    assert more.count() >= 2 and page.locator("#results .more[open]").count() == 0
+    assert more.first.locator("p").is_hidden()
+    more.first.locator("summary").click()
+    assert more.first.locator("p").is_visible()
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -270,7 +297,7 @@ def test_the_keyboard_is_enough_and_ends_at_the_verdict(open_page, face):
     assert page.evaluate("() => document.activeElement.id") == "photos"
     upload(page, face)
     assert page.evaluate("() => document.activeElement.className") in ("verdict", "headline")
-    for _ in range(2):  # past the link to the model card
+    for _ in range(4):  # past what stands open, and the link to the model card in it
         page.keyboard.press("Tab")
     page.keyboard.press("Space")
     assert page.locator("details.fine").get_attribute("open") is not None

@@ -117,6 +117,10 @@ function summarise() {
   if (old) old.remove();
   const cards = [...results.querySelectorAll(".answer[data-csv]")];
   if (cards.length < 2) return null;
+  for (const part of results.querySelectorAll(".more:not(.folded)")) {
+    part.open = false;
+    part.classList.add("folded"); // once: what a reader opens stays open
+  }
   const summary = shell.content.firstElementChild.cloneNode(true);
   const counts = new Map();
   for (const card of cards) {
