@@ -33,6 +33,7 @@ def repository(name: str, clones: Path) -> Path | None:
 
 
 def main() -> int:
+    """Collect the photos; return 1 where none was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clones", type=Path, help="of the repositories; by default below --out")

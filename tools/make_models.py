@@ -17,7 +17,7 @@ training goes on after its last whole epoch when the same command is given again
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/`,
 `more/` and `today/` (each a manifest.csv with several sources of photos and of fakes; those of
-`today/` are listed in tools/today_faces.csv), and `reconstructed/` (see tools/reconstruct.py); the
+`today/` come from tools/collect_faces.py), and `reconstructed/` (see tools/reconstruct.py); the
 sample set joins them.
 """
 
@@ -74,7 +74,7 @@ RECIPES = {
 #: the end its weights are `learned` of the new ones and the rest of the old: it forgets less.
 #: Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
 #:     arXiv:2109.01903; 0.4, 0.7 and 1 were compared on validation photos.
-CONTINUED = {"window": 128, "epochs": 8, "learning_rate": 3e-4, "warmup": 0.05, "learned": 0.7}
+CONTINUED = {"epochs": 12, "learning_rate": 5e-4, "warmup": 0.05, "learned": 0.7}
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
@@ -227,8 +227,6 @@ def _train(options: argparse.Namespace) -> None:
     if options.start:
         start, known = _start(options.start, recipe)
         recipe = recipe | CONTINUED
-        if recipe["model"] == "cnn":  # which takes one size alone
-            del recipe["window"]
     data = _read()
     splits = batches.load_splits(data.manifest, recipe["image_size"], cache=_frames())
     model, history = _fit(

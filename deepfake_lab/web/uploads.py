@@ -35,30 +35,34 @@ def read_form(request: Request) -> tuple[list[Upload], float | None]:
     takes no file without a name.
 
     Raises:
-        Problem: not a form, no file, too many of them, or a prior that is no share.
+        Problem: not a form, no file, too many of them, or a prior that is no share or not one.
     """
     boundary = request.mimetype_params.get("boundary", "")
     if request.mimetype != "multipart/form-data" or not boundary:
         raise Problem("wrong_media_type")
-    uploads, prior = [], None
+    uploads, priors = [], []
     for name, file_name, content in _parts(request.get_data(cache=False), boundary.encode()):
         # A form without a chosen file sends an empty one without a name.
         if name == "photos" and (file_name or content):
             uploads.append(Upload(clean_name(file_name), content))
-        if name == "prior" and content:
-            prior = _read_prior(content)
+        if name == "prior":
+            priors.append(_read_prior(content))
         if len(uploads) > limits.MAX_FILES:
             raise Problem("too_many_files")
     if not uploads:
         raise Problem("no_photo")
-    return uploads, prior
+    if len(priors) > 1:
+        raise Problem("bad_request", "prior stands in the form more than once.")
+    return uploads, priors[0] if priors else None
 
 
 #: A share as people write it, above 0 and below 1; openapi.json has the same.
 _PRIOR = re.compile(rb"0?[.][0-9]{0,5}[1-9][0-9]{0,5}")
 
 
-def _read_prior(content: bytes) -> float:
+def _read_prior(content: bytes) -> float | None:
+    if not content:  # a choice that was left as it is
+        return None
     if not _PRIOR.fullmatch(content):
         raise Problem(
             "bad_request",

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 from PIL import Image
 
 from benchmarks.web import form, photo
@@ -76,7 +76,7 @@ def test_page_and_api_agree(detector, face, client):
     assert shown.p_fake == send(client, ("a.jpg", face)).json["predictions"][0]["p_fake"]
 
 
-def _at(client, face, prior: str, path: str = "/api/predict"):
+def _at(client, face, prior: str | list[str], path: str = "/api/predict"):
     data = {"photos": (io.BytesIO(face), "a.jpg"), "prior": prior}
     return client.post(path, data=data, content_type="multipart/form-data")
 
@@ -88,6 +88,11 @@ def test_a_form_may_name_the_share_of_fakes(detector, face, client):
     assert "if 1 in 100 photos is fake" in text_of(_at(client, face, "0.01", "/answer"))
     own = _at(client, face, "").json["predictions"][0]
     assert (own["p_fake"], own["prior"]) == (detector.predict(face).p_fake, detector.prior)
+
+
+def test_two_priors_are_a_bad_request(face, client):
+    refused = _at(client, face, ["0.1", "0.1"])
+    assert refused.status_code == 400 and "more than once" in refused.json["error"]["message"]
 
 
 @pytest.mark.parametrize("prior", ["0", "1", "0.0", "-0.1", "many", "nan", "1e999", "\xff"])
@@ -467,6 +472,9 @@ def test_the_api_keeps_to_its_description(app, mode):
         @given(case=requests)
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
         def keeps_to_it(case):
+            prior = case.body.get("prior") if isinstance(case.body, dict) else None
+            # In a form a list of one or of nothing looks as what it holds.
+            assume(not (isinstance(prior, list) and len(prior) < 2))
             case.call_and_validate()
 
         keeps_to_it()
