@@ -1,7 +1,8 @@
-"""Errors by subgroup, as far as file names tell: who is in a photo, how a fake was made.
+"""Errors by subgroup: how large a photo is and, as far as names tell, who is in it or what made it.
 
-Names are all there is: no attribute is guessed from a face. What the names of a source mean was
-stated by its makers; for every other source nothing is known, and :data:`UNTOLD` says so.
+Names of files are all there is about people: no attribute is guessed from a face. What the names
+of a source mean was stated by its makers; for every other source nothing is known, and
+:data:`UNTOLD` says so.
 """
 
 import re
@@ -17,6 +18,12 @@ from deepfake_lab.evaluation.degradations import with_interval
 ENOUGH = 30
 
 _AGES = ((0, "0 to 12"), (13, "13 to 19"), (20, "20 to 39"), (40, "40 to 59"), (60, "60 and over"))
+_SIDES = (
+    (0, "0 to 99 px"),
+    (100, "100 to 199 px"),
+    (200, "200 to 399 px"),
+    (400, "400 px and more"),
+)
 _GENDERS = ("male", "female")
 _ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
 _PARTS = ("left eye", "right eye", "nose", "mouth")
@@ -44,8 +51,20 @@ UNTOLD = (
 )
 
 
+def _band(value: float, bands: tuple[tuple[int, str], ...]) -> str:
+    return [name for start, name in bands if value >= start][-1]
+
+
 def _age_band(age: int) -> str:
-    return [name for start, name in _AGES if age >= start][-1]
+    return _band(age, _AGES)
+
+
+def _side_bands(part: pd.DataFrame) -> pd.DataFrame:
+    """Return the band of each photo's shorter side, where a source has photos of several bands."""
+    if not {"width", "height"} <= set(part):
+        return pd.DataFrame(index=part.index)
+    bands = part[["width", "height"]].min(axis=1).map(lambda side: _band(side, _SIDES))
+    return pd.DataFrame({"shorter side": bands} if bands.nunique() > 1 else {}, index=part.index)
 
 
 def of_utkface(stem: str) -> dict[str, str]:
@@ -104,20 +123,20 @@ def subgroup_table(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per source, attribute and subgroup: ``data, source, label, attribute, subgroup,
         photos``, ``wrong`` (with ``_low`` and ``_high``), ``mean_p_fake``, and ``overall``, the
-        error of the whole source beside it. Empty where no name tells anything.
+        error of the whole source beside it. The attribute ``shorter side``, of the photo, is there
+        where a source has photos of several sizes. Empty where nothing is told.
     """
     rows = prepared(predictions)
     table = []
     for (data, source, label), part in rows.groupby(["data", "source", "label"], sort=False):
-        reader = READERS.get((str(source), str(label)))
-        if reader is None:
-            continue
         wrong = part["verdict"].str.lower() != part["label"]
-        stems = part["file"].str.split("/").str[-1].str.rsplit(".", n=1).str[0]
-        told = pd.DataFrame(
-            [reader(stem) or reader(str(group)) for stem, group in zip(stems, part["group"])],
-            index=part.index,
-        )
+        told = _side_bands(part)
+        if reader := READERS.get((str(source), str(label))):
+            stems = part["file"].str.split("/").str[-1].str.rsplit(".", n=1).str[0]
+            names = [
+                reader(stem) or reader(str(group)) for stem, group in zip(stems, part["group"])
+            ]
+            told = told.join(pd.DataFrame(names, index=part.index))
         for attribute in told.columns:
             for subgroup, index in sorted(told.groupby(attribute).groups.items()):
                 row = {"data": data, "source": source, "label": label}

@@ -200,6 +200,13 @@ def test_where_the_file_name_tells_nothing_the_group_may():
     assert table["wrong"].to_dict() == {"0 to 12": 0.5, "60 and over": 0.0}
 
 
+def test_errors_are_counted_by_the_size_of_the_photo():
+    rows = _answers("real", "ytf", [0.9, 0.1, 0.1]).assign(width=[90, 300, 500])
+    table = subgroups.subgroup_table(rows.assign(height=[400, 250, 400])).set_index("subgroup")
+    assert table["wrong"].to_dict() == {"0 to 99 px": 1, "200 to 399 px": 0, "400 px and more": 0}
+    assert subgroups.subgroup_table(rows.assign(width=90, height=90)).empty
+
+
 def test_sources_whose_names_tell_nothing_have_no_subgroups(predictions):
     assert subgroups.subgroup_table(predictions).empty
 
