@@ -23,6 +23,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from faces_pictures import group_photo, read_portraits
 from PIL import Image
 from web import SAMPLE, form
 
@@ -36,7 +37,10 @@ SLOWER, DECODINGS = 1.15, 1.5
 #: Answers predict() again and again when a line with a photo and a number comes in.
 WARM = """
 import sys, time
-from deepfake_lab import Detector
+try:
+    from deepfake_lab import Detector
+except ImportError:
+    from deepfake_lab.detector import Detector
 detector = Detector.load("efficientnet")
 for line in sys.stdin:
     photo, number = line.rsplit(" ", 1)
@@ -56,6 +60,8 @@ class Version:
     def __init__(self, checkout: Path, path: str, port: int):
         here = os.pathsep.join(filter(None, [str(checkout), path]))
         self.environment = os.environ | {"PYTHONPATH": here, "DEEPFAKE_LAB_HOME": str(checkout)}
+        # A user's second command finds its bytecode.
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.command = [sys.executable, "-m", "deepfake_lab.cli"]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         self.checkout, self.port = checkout, port
@@ -111,16 +117,15 @@ class Version:
         self.server.terminate()
 
 
-def large(file: Path, to: Path) -> Path:
-    """Write a photo of 12 megapixels with one face on a ground like a camera's: soft and noisy."""
-    rng = np.random.default_rng(0)
-    ground = Image.fromarray(rng.integers(60, 190, (24, 32, 3), dtype=np.uint8))
-    photo = np.asarray(ground.resize((4032, 3024), Image.Resampling.BICUBIC), dtype=np.float32)
-    photo += rng.normal(0, 4, photo.shape)
-    photo = Image.fromarray(photo.clip(0, 255).astype(np.uint8))
-    photo.paste(Image.open(file).convert("RGB").resize((900, 900)), (1500, 900))
-    photo.save(to, "JPEG", quality=92)
-    return to
+def large(folder: Path) -> list[Path]:
+    """Write photos of 12 megapixels, a portrait on clouds each, and return where they are."""
+    portraits = read_portraits(None)
+    files = []
+    for seed in range(3):
+        photo, _ = group_photo(portraits, 4032, 1, seed)
+        files.append(folder / f"large{seed}.jpg")
+        Image.fromarray(photo).save(files[-1], "JPEG", quality=92)
+    return files
 
 
 def decode_seconds(file: Path, number: int) -> float:
@@ -148,11 +153,11 @@ def main() -> int:
     decoding = []
     try:
         with tempfile.TemporaryDirectory() as folder:
-            big = large(photos[0], Path(folder) / "large.jpg")
+            large_ones = large(Path(folder))
             for one in versions.values():
                 one.wait(photos[0])
             for turn in range(options.rounds):
-                photo = photos[turn % 2]
+                photo, big = photos[turn % 2], large_ones[turn % 3]
                 for name in sorted(versions, reverse=turn % 2):
                     one = versions[name]
                     taken["cold"][name].append(one.cold_seconds(photo))

@@ -36,7 +36,7 @@ AROUND = 2.0
 
 #: How much around a face a way up is voted on, in lengths of YuNet's box; a larger face than this,
 #: in pixels, is scaled down for it.
-WIDE, LARGE = 4.0, 120
+WIDE, LARGE = 4.0, 64
 
 #: Faces whose centers are no further apart than this, in widths of the larger one, are one face.
 SAME_PLACE = 0.6

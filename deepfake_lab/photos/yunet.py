@@ -9,14 +9,19 @@ Intelligence Research 20, 656-665, 2023.
 """
 
 import threading
+from collections import OrderedDict
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from deepfake_lab.litert import make_interpreter
+from deepfake_lab.litert import cores, make_interpreter
 from deepfake_lab.photos.boxes import distinct
+
+if TYPE_CHECKING:
+    from ai_edge_litert.interpreter import Interpreter
 
 #: What scores less is not even looked at closer. Low: the second model has a say as well.
 MIN_SCORE = 0.1
@@ -32,6 +37,11 @@ TILE, SHARED = 2048, 224
 
 #: The network halves its input five times.
 STEP = 32
+
+#: To be made ready for a size takes as long as to look at a small picture: a thread keeps the
+#: interpreters of the last sizes, of so many pixels together. One that is larger than SMALL is
+#: made ready again for each size, and shared by all cores.
+KEPT, SMALL, SMALL_STEP = 2_000_000, 1_000_000, 64
 
 
 def find(picture: Image.Image) -> np.ndarray:
@@ -81,13 +91,15 @@ class _Eyes:
 
     def __init__(self, model: bytes):
         self._model = model
-        self._local = threading.local()
+        self._local = threading.local()  # with `kept`: height and width -> interpreter
 
     def look(self, picture: Image.Image) -> np.ndarray:
         """Return (N, 5) as :func:`find`, faces more than once."""
         width, height = picture.size
         # The first row and column are the border that the first convolution wants.
-        canvas = np.zeros((1, _stepped(height) + 1, _stepped(width) + 1, 3), np.float32)
+        step = SMALL_STEP if width * height <= SMALL else STEP
+        size = [-(-length // step) * step + 1 for length in (height, width)]
+        canvas = np.zeros((1, *size, 3), np.float32)
         canvas[0, 1 : height + 1, 1 : width + 1] = np.asarray(picture)
         found = []
         for cells in self._run(canvas):  # (h, w, 6)
@@ -101,9 +113,7 @@ class _Eyes:
         return np.concatenate(found)
 
     def _run(self, canvas: np.ndarray) -> list[np.ndarray]:
-        if not hasattr(self._local, "interpreter"):
-            self._local.interpreter = make_interpreter(self._model, threads=1)
-        interpreter = self._local.interpreter
+        interpreter = self._interpreter(*canvas.shape[1:3])
         entry = interpreter.get_input_details()[0]
         if tuple(entry["shape"]) != canvas.shape:
             interpreter.resize_tensor_input(entry["index"], canvas.shape)
@@ -112,14 +122,21 @@ class _Eyes:
         interpreter.invoke()
         return [interpreter.get_tensor(o["index"])[0] for o in interpreter.get_output_details()]
 
+    def _interpreter(self, height: int, width: int) -> "Interpreter":
+        kept = vars(self._local).setdefault("kept", OrderedDict())
+        small = height * width <= SMALL
+        key = (height, width) if small else (0, 0)
+        if key not in kept:
+            kept[key] = make_interpreter(self._model, threads=1 if small else cores())
+        kept.move_to_end(key)
+        while sum(rows * columns for rows, columns in kept) > KEPT:
+            kept.popitem(last=False)
+        return kept[key]
+
 
 @cache
 def _eyes() -> _Eyes:
     return _Eyes((Path(__file__).parent / "weights" / "yunet.tflite").read_bytes())
-
-
-def _stepped(length: int) -> int:
-    return -(-length // STEP) * STEP
 
 
 def _best(found: np.ndarray) -> np.ndarray:

@@ -73,18 +73,15 @@ class ModelFacts:
             p_fake: of the answer.
             prior: for which it was stated.
         """
-        scores = at_prior(np.array([score for score, _ in self._test_scores]), self.prior, prior)
-        near = [
-            fake for score, (_, fake) in zip(scores, self._test_scores)
-            if abs(score - p_fake) <= NEAR and (score >= 0.5) == (p_fake >= 0.5)
-        ]  # fmt: skip
+        scores, fake = np.asarray(self._test_scores).T  # (N,), (N,)
+        scores = at_prior(scores, self.prior, prior)
+        near = fake[(abs(scores - p_fake) <= NEAR) & ((scores >= 0.5) == (p_fake >= 0.5))]
         if len(near) < ENOUGH:
             return (
                 f"In its test only {len(near)} photos had a score like this one: too few to say "
                 "how often it is right there."
             )
-        fakes = sum(near)
-        share = np.mean([fake for _, fake in self._test_scores])
+        fakes, share = int(near.sum()), fake.mean()
         return (
             f"In its test {len(near):,} photos had a score like this one: {fakes:,} fake, "
             f"{len(near) - fakes:,} real. Of all photos of that test {share:.0%} were fake; where "
@@ -114,11 +111,11 @@ class ModelFacts:
         }
 
     @cached_property
-    def _test_scores(self) -> list[tuple[float, bool]]:
-        """P(fake) at this prior and whether it is fake, for every test photo that was read."""
+    def _test_scores(self) -> np.ndarray:
+        """(N, 2): P(fake) at this prior and 1 for a fake, of every test photo that was read."""
         with (self._folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["p_fake"]]
         # An older version stated it for one half, and did not say so.
         priors = np.array([float(row.get("prior") or 0.5) for row in rows])
         scores = at_prior(np.array([float(row["p_fake"]) for row in rows]), priors, self.prior)
-        return [(score, row["label"] == "fake") for score, row in zip(scores.tolist(), rows)]
+        return np.stack([scores, [row["label"] == "fake" for row in rows]], axis=1)
