@@ -249,7 +249,7 @@ def plot_embedding(
         colors = {label: cycle(shades) for label, shades in SHADES.items()}
         for (label, source), part in shown.groupby(["label", "source"]):
             marker = "o" if label == "real" else "^"
-            spots, color = places[part.index], next(colors[label])
+            spots, color = places[part.index], next(colors[str(label)])
             ax.scatter(*spots.T, s=24, marker=marker, color=color, label=f"{label}: {source}")
         for i in _apart(places, thumbnails):
             picture = OffsetImage(small[i], zoom=0.75)
