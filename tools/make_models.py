@@ -5,6 +5,7 @@
     python tools/make_models.py train efficientnet --start models/efficientnet   go on learning
     python tools/make_models.py leave-out efficientnet
     python tools/make_models.py ablate efficientnet
+    python tools/make_models.py audit efficientnet
     python tools/make_models.py measure efficientnet
 
 The recipe in a paragraph: one training from ImageNet's weights (`cnn`: from random numbers), each
@@ -34,7 +35,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from deepfake_lab import evaluation, paths
+from deepfake_lab import auditing, evaluation, paths
 from deepfake_lab.data.datasets import Dataset, join, read_dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
@@ -118,6 +119,9 @@ def main() -> int:
     ablate = commands.add_parser("ablate", help="train without each of the things that may help")
     ablate.add_argument("recipe", choices=RECIPES)
     ablate.set_defaults(command=_ablate)
+    audit = commands.add_parser("audit", help="say what tells its photos apart without a face")
+    audit.add_argument("name", help="of the detector whose card is to show it")
+    audit.set_defaults(command=_audit)
     measure = commands.add_parser(
         "measure", help="ask a detector about the test photos; tables and card into its run folder"
     )
@@ -273,6 +277,13 @@ def _measure(options: argparse.Namespace) -> None:
     baseline = options.baseline and assess(Detector.load(options.baseline), DATA)
     record(detector.folder, found, baseline or None)
     print(found.summary())
+
+
+def _audit(options: argparse.Namespace) -> None:
+    folder = paths.model_folder(options.name)
+    table = auditing.audit(_read()).shortcuts
+    table.to_csv(folder / "shortcuts.csv", index=False, float_format="%.4f")
+    rewrite_card(folder)
 
 
 def _leave_out(options: argparse.Namespace) -> None:

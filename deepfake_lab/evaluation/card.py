@@ -16,7 +16,7 @@ from deepfake_lab.evaluation.metrics import TITLES
 #: Tables that a card shows where they lie beside it.
 TABLES = (
     "families", "sources", "same_source", "cross_source", "coverage", "degradations", "subgroups",
-    "leave_one_out", "ablation", "baseline",
+    "leave_one_out", "ablation", "shortcuts", "baseline",
 )  # fmt: skip
 
 _USES = """\
@@ -75,6 +75,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
         f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
         *_data(config, tables),
         *_measured(metrics, tables),
+        *_without_a_face(tables),
         *_left_out(config, tables),
         *_known_failures(tables),
         *_doubt(config, tables),
@@ -172,6 +173,30 @@ def _left_out(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             f"in which nothing is changed but the seed lie apart is chance.{earlier}"
         )
         yield _markdown(tables["ablation"].astype(object).map(_plain).to_dict("records"))
+
+
+def _without_a_face(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    if "shortcuts" not in tables:
+        return
+    yield "## What tells its photos apart without a face"
+    yield (
+        "What `audit` says about the photos that it learned from: how well a small model that is "
+        "shown one thing about a file, and no face, tells real from fake (AUC; 0.5 is a coin's), "
+        "for all photos together and for pairs of a real and a fake source. A detector may have "
+        "learned some of this instead of faces. Training draws real and fake alike in each class "
+        "of resolution and saves, scales and crops both anew at random, against most of it."
+    )
+    rows = []
+    for signal, part in tables["shortcuts"].groupby("signal", sort=False):
+        pairs = part[part["pair"] != "all"].sort_values("auc", ascending=False)
+        row = {"what": signal}
+        for auc in part.loc[part["pair"] == "all", "auc"]:
+            row["AUC, all photos"] = f"{auc:.2f}"
+        if len(pairs):
+            row["pairs that it gives away"] = f"{int(pairs['shortcut'].sum())} of {len(pairs)}"
+            row["most of all"] = f"{pairs['pair'].iloc[0]} ({pairs['auc'].iloc[0]:.2f})"
+        rows.append(row)
+    yield views.markdown(pd.DataFrame(rows).fillna(""))
 
 
 def _known_failures(tables: dict[str, pd.DataFrame]) -> Iterator[str]:

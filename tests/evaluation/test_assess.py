@@ -285,6 +285,12 @@ def recorded(run_folder, tmp_path_factory) -> Path:
          "photos": 11},
     ]).to_csv(folder / "leave_one_out.csv", index=False)  # fmt: skip
     pd.DataFrame([{"without": "nothing", "auc": 0.7}]).to_csv(folder / "ablation.csv", index=False)
+    pd.DataFrame([
+        {"signal": "size", "pair": "all", "auc": 0.71, "shortcut": True},
+        {"signal": "size", "pair": "a / b", "auc": 0.5, "shortcut": False},
+        {"signal": "size", "pair": "a / c", "auc": 0.93, "shortcut": True},
+        {"signal": "source", "pair": "all", "auc": 0.6, "shortcut": False},
+    ]).to_csv(folder / "shortcuts.csv", index=False)  # fmt: skip
     found = assess.assess(Detector.load(folder), "sample")
     older = found.tables["families"].assign(detector="older", roc_auc=0.25)
     pd.concat([older, older.assign(detector="tiny")]).to_csv(folder / "baseline.csv", index=False)
@@ -307,12 +313,14 @@ def test_a_run_folder_keeps_its_test_metrics_and_gets_the_tables(run_folder, rec
 def test_the_card_has_what_a_reader_must_know(recorded):
     card = (recorded / "README.md").read_text()
     for title in (
-        "Trained on", "Measured", "Fakes that it had never seen", "What helped", "Known failures",
-        "Calibration and doubt", "Intended use", "Misuse", "What these numbers do not say",
+        "Trained on", "Measured", "What tells its photos apart without a face",
+        "Fakes that it had never seen", "What helped", "Known failures", "Calibration and doubt",
+        "Intended use", "Misuse", "What these numbers do not say",
         "Recipe",
     ):  # fmt: skip
         assert f"\n## {title}\n" in card, title
     assert "| face_swap | source | 0.610 [0.500, 0.700] | 11 |" in card
+    assert "| size | 0.71 | 1 of 2 | a / c (0.93) |" in card and "| source | 0.60 |" in card
     assert "CC BY 4.0" in card and "## Beside `tiny`" in card and "## Beside `older`" in card
     assert "### The fakes of each source against the real photos of every source" in card
 
