@@ -184,12 +184,17 @@ def _topic(audit: Results, topic: str) -> str:
     faults = [fault for fault in audit.faults if fault.topic == topic]
     if not faults:
         return ""
-    cards = "".join(_card(fault, audit.dataset.folder) for fault in faults)
+    manifest = audit.dataset.manifest
+    places = dict(zip(manifest["file"], manifest["path"]))
+    cards = "".join(_card(fault, audit.dataset.folder, places) for fault in faults)
     return f"<h2>{_TOPICS[topic]}</h2>{cards}"
 
 
-def _card(fault: Finding, folder: Path) -> str:
-    files = "".join(f"<li>{_picture(folder / file)}{escape(file)}</li>" for file in fault.files)
+def _card(fault: Finding, folder: Path, places: dict[str, str]) -> str:
+    files = "".join(
+        f"<li>{_picture(Path(places.get(file, folder / file)))}{escape(file)}</li>"
+        for file in fault.files
+    )
     return (
         f'<div class="finding {fault.severity}"><h3>{escape(fault.finding)} '
         f'<span class="soft">({fault.count:,})</span></h3>'

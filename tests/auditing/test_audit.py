@@ -15,7 +15,7 @@ from deepfake_lab.auditing import checks, shortcuts
 from deepfake_lab.auditing.survey import audit, facts_table
 from deepfake_lab.cli import main
 from deepfake_lab.data import duplicates, facts, factstore
-from deepfake_lab.data.datasets import read_dataset
+from deepfake_lab.data.datasets import join, read_dataset
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 
@@ -503,3 +503,11 @@ def test_the_faces_corpus_is_told_loudly_what_gives_it_away():
     for word in ("source", "size", "sharpness"):
         assert word in found.verdict
         assert found.findings.set_index("finding").loc[f"shortcut: {word}", "severity"] == "high"
+
+
+def test_joined_data_sets_are_audited_as_one(clean, tmp_path):
+    together = audit(join([read_dataset(SAMPLE), read_dataset(clean)]))
+    assert "sharpness" in set(together.shortcuts["signal"])
+    assert together.faces_looked_for == len(together.dataset.manifest)
+    assert "exact duplicates" in "".join(together.findings["finding"])
+    assert "<img" in together.to_html(tmp_path / "audit.html").read_text(encoding="utf-8")
