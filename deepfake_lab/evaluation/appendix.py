@@ -226,7 +226,8 @@ def table_sections(tables: dict[str, pd.DataFrame], heading: str, short: bool = 
         lines += [f"{heading} {title}", "", views.markdown(views.view(name, shown, short)), ""]
         if name == "subgroups":
             there = table["source"].unique()
-            lines += [f"- {source}: {subgroups.MEANING[source]}" for source in there]
+            meanings = subgroups.MEANING.items()
+            lines += [f"- {source}: {meaning}" for source, meaning in meanings if source in there]
             if short:
                 lines.append(f"- Subgroups of fewer than {subgroups.ENOUGH} photos are left out.")
             lines += [f"- {subgroups.UNTOLD}", ""]

@@ -63,7 +63,8 @@ def _side_bands(part: pd.DataFrame) -> pd.DataFrame:
     """Return the band of each photo's shorter side, where a source has photos of several bands."""
     if not {"width", "height"} <= set(part):
         return pd.DataFrame(index=part.index)
-    bands = part[["width", "height"]].min(axis=1).map(lambda side: _band(side, _SIDES))
+    sides = part[["width", "height"]].astype(float).min(axis=1)
+    bands = sides.map(lambda side: _band(side, _SIDES), na_action="ignore")
     return pd.DataFrame({"shorter side": bands} if bands.nunique() > 1 else {}, index=part.index)
 
 
