@@ -139,7 +139,7 @@ def test_frames_are_cut_once_and_kept(home):
 def test_real_and_fake_weigh_the_same_within_each_class_of_resolution():
     rows = [
         *[("real", "large", 256)] * 400, *[("fake", "many", 256)] * 900,
-        *[("fake", "few", 512)] * 9,
+        *[("fake", "few", 512)] * 36,
         *[("real", "small", 128)] * 100, *[("fake", "far", 200)] * 36,
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["label", "source", "width"])
@@ -147,7 +147,7 @@ def test_real_and_fake_weigh_the_same_within_each_class_of_resolution():
     assert sum(shares.values()) == pytest.approx(1)
     assert shares["real/large"] == pytest.approx(shares["fake/many"] + shares["fake/few"])
     assert shares["real/small"] == pytest.approx(shares["fake/far"])
-    assert shares["fake/many"] == pytest.approx(10 * shares["fake/few"])  # 30 : 3
+    assert shares["fake/many"] == pytest.approx(5 * shares["fake/few"])  # 30 : 6
     assert shares["real/large"] > shares["real/small"]
 
 
@@ -156,6 +156,15 @@ def test_a_huge_source_weighs_no_more_than_a_large_one():
     table.loc[table.index[:3000], "source"] = "b"
     shares = make_models.even_shares(table.assign(height=256, family="any"))
     assert shares["real/a"] == shares["real/b"]
+
+
+def test_no_photo_of_a_small_source_is_drawn_too_often():
+    rows = [("real", "large")] * 5000 + [("fake", "many")] * 4900 + [("fake", "few")] * 4
+    table = pd.DataFrame(rows, columns=["label", "source"]).assign(width=256, height=256)
+    table["family"] = table["source"]
+    shares = make_models.even_shares(table)
+    assert 4 * 4 / len(table) <= shares["fake/few"] < 1.25 * 4 * 4 / len(table)  # not .014
+    assert shares["real/large"] == pytest.approx(shares["fake/many"] + shares["fake/few"])
 
 
 def test_a_family_weighs_as_the_square_root_of_its_sources():

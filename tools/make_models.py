@@ -58,6 +58,10 @@ WATCHED = 1000
 #: More photos than this of one source add nothing to its weight.
 CAP = 3000
 
+#: No photo of a small source is drawn more often than this many times what is drawn of an average
+#: one: it would be learned by heart.
+OFTEN = 4
+
 RECIPES = {
     "cnn": {
         "model": "cnn", "image_size": 240, "dropout": 0.5, "epochs": 40, "photos": 10_000,
@@ -153,7 +157,7 @@ def even_shares(manifest: pd.DataFrame) -> dict[str, float]:
     for no label; the classes weigh as much as the square root of their photos. Within a class and
     label, a source weighs as much as the square root of its photos, of :data:`CAP` at most, and a
     family of sources as the square root of their weights: what is large does not drown what is
-    small, and what is small is not learned by heart.
+    small, and what is small is not learned by heart (:data:`OFTEN`).
 
     Args:
         manifest: of the training photos, with ``width`` and ``height``.
@@ -171,7 +175,12 @@ def even_shares(manifest: pd.DataFrame) -> dict[str, float]:
     # A class without one of the labels would teach that its resolution is the other one's.
     both = sources.groupby("portrait")["label"].transform("nunique") == 2
     shares = sources["weight"] / of_label * of_class * (both | ~both.any())
-    return (shares / shares.sum()).to_dict()
+    shares /= shares.sum()
+    capped = np.minimum(shares, OFTEN * sources["photos"] / len(rows))
+    # The others of the same class and label get what the small ones leave.
+    side = [sources["portrait"], sources["label"]]
+    shares = capped * shares.groupby(side).transform("sum") / capped.groupby(side).transform("sum")
+    return shares.fillna(0.0).to_dict()
 
 
 def _fit(

@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import squares
-from deepfake_lab.photos.faces import UPRIGHT
+from deepfake_lab.photos.faces import UPRIGHT, turned_points
 from deepfake_lab.photos.images import frame_size
 from deepfake_lab.photos.squares import Square
 
@@ -23,6 +23,10 @@ STRENGTHS = ("none", "light", "strong", "mixed")
 #: :data:`deepfake_lab.photos.faces.UPRIGHT` degrees is judged as it is; and a face that was set
 #: straight has been resampled once more, which must not tell real from fake either.
 TILTED = 0.3
+
+#: Share of the tilted ones that are tilted by up to so many degrees and set straight again, as the
+#: face of a tilted head is: what a detector looks for has then lain askew.
+SET_STRAIGHT, ASKEW = 0.5, 45
 
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
@@ -78,11 +82,22 @@ def _crop(picture: Image.Image, cut: int, size: int, rng: np.random.Generator) -
     left, top = (int(rng.integers(side - cut + 1)) for side in picture.size)
     if rng.random() < TILTED:
         tilted = Square(left, top, cut, turn=rng.uniform(-UPRIGHT, UPRIGHT))
+        if rng.random() < SET_STRAIGHT:
+            picture, tilted = _askew(picture, tilted, rng.uniform(-ASKEW, ASKEW))
         return Image.fromarray(squares.cut(np.asarray(picture), tilted, size))
     box = (left, top, left + cut, top + cut)
     if cut == size:
         return picture.crop(box)
     return picture.resize((size, size), _filter(rng), box=box)
+
+
+def _askew(picture: Image.Image, square: Square, degrees: float) -> tuple[Image.Image, Square]:
+    """Tilt a picture clockwise, all of it, and return it with the square that shows the same."""
+    whole = picture.rotate(-degrees, Image.Resampling.BICUBIC, expand=True)
+    middle = (picture.width / 2, picture.height / 2)
+    x, y = turned_points(np.array(square.center), middle, degrees) - middle
+    x, y, half = x + whole.width / 2, y + whole.height / 2, square.side / 2
+    return whole, Square(x - half, y - half, square.side, square.turn + degrees)
 
 
 def _flip(picture: Image.Image, rng: np.random.Generator) -> Image.Image:

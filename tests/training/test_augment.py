@@ -5,8 +5,10 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import paths
+from deepfake_lab.photos import squares
 from deepfake_lab.photos.faces import find_faces
-from deepfake_lab.training.augment import STRENGTHS, _hide, _send, augment
+from deepfake_lab.photos.squares import Square
+from deepfake_lab.training.augment import STRENGTHS, _askew, _hide, _send, augment
 
 SIDE, SIZE = 136, 128
 PORTRAIT = sorted((paths.project() / "data" / "sample" / "real").glob("*.jpg"))[0]
@@ -85,6 +87,16 @@ def test_half_of_the_variants_are_mirrored(frame):
 def test_a_face_is_still_found_in_nearly_every_variant(frame):
     found = [bool(find_faces(variant)) for variant in _variants(frame, "strong", 100)]
     assert np.mean(found) >= 0.95
+
+
+@pytest.mark.parametrize("degrees", [-45, -20, 7, 45])
+def test_a_picture_tilted_and_set_straight_shows_the_same(frame, degrees):
+    square = Square(20, 8, 90, turn=3)
+    plain = squares.cut(frame, square, 90).astype(float)
+    whole, tilted = _askew(Image.fromarray(frame), square, degrees)
+    again = squares.cut(np.asarray(whole), tilted, 90).astype(float)
+    assert tilted.turn == 3 + degrees
+    assert np.abs(again - plain).mean() < 3  # a shift by one pixel makes more than four times of it
 
 
 def test_what_is_hidden_is_one_rectangle_of_one_colour(frame):
