@@ -1,6 +1,6 @@
-"""Collect the photos that tools/today_faces.csv lists, from the public repositories that hold them.
+"""Collect the photos that tools/collected_faces.csv lists, from the public repositories that hold them.
 
-    python tools/collect_faces.py --out data/today
+    python tools/collect_faces.py --out data/collected
 
 Each repository is cloned (`git clone --depth 1`) into --clones, or used as it lies there as
 `owner+name`; each photo is checked by its md5, and left out and counted where it has changed since.
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-TABLE = Path(__file__).parent / "today_faces.csv"
+TABLE = Path(__file__).parent / "collected_faces.csv"
 COLUMNS = ["path", "label", "source", "family", "group", "split"]
 
 

@@ -36,7 +36,7 @@ class Source:
 
 
 _RESEARCH = "research only, not commercial"
-_GALLERY = "as of each repository, see tools/today_faces.csv"
+_GALLERY = "as of each repository, see tools/collected_faces.csv"
 
 _KNOWN = (
     Source("140k", "real", PHOTO, "FFHQ portraits from Flickr (Karras et al., CVPR 2019), as in "
