@@ -1,10 +1,11 @@
-"""Collect the photos that tools/collected_faces.csv lists, from the public repositories that hold them.
+"""Collect the photos that tools/collected_faces.csv lists, from the repositories that hold them.
 
     python tools/collect_faces.py --out data/collected
 
-Each repository is cloned (`git clone --depth 1`) into --clones, or used as it lies there as
-`owner+name`; each photo is checked by its md5, and left out and counted where it has changed since.
-Then `manifest.csv` is written, which `read_dataset` reads. What is there already stays.
+All are public. Each repository is cloned (`git clone --depth 1`) into --clones, or used as it lies
+there as `owner+name`; each photo is checked by its md5, and left out and counted where it has
+changed since. Then `manifest.csv` is written, which `read_dataset` reads. What is there already
+stays.
 """
 
 import argparse

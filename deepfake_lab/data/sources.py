@@ -36,7 +36,7 @@ class Source:
 
 
 _RESEARCH = "research only, not commercial"
-_GALLERY = "as of each repository, see tools/collected_faces.csv"
+_LISTED = "as of each repository, see tools/collected_faces.csv"
 
 _KNOWN = (
     Source("140k", "real", PHOTO, "FFHQ portraits from Flickr (Karras et al., CVPR 2019), as in "
@@ -116,19 +116,49 @@ _KNOWN = (
            "auto-encoder of a diffusion model by `tools/reconstruct.py` (FLUX.2's tiny one)",
            "as of the photos"),
     Source("today_gpt", "fake", "diffusion", "portraits by GPT-Image-2 and GPT-4o, from public "
-           "galleries of prompts", _GALLERY),
+           "galleries of prompts", _LISTED),
     Source("today_nano", "fake", "diffusion", "portraits by Gemini 2.5 Flash Image (Nano Banana), "
-           "most of them of one invented person", _GALLERY),
+           "most of them of one invented person", _LISTED),
     Source("today_flux", "fake", "diffusion", "portraits by FLUX.1 dev, most of them of one "
-           "invented person", _GALLERY),
+           "invented person", _LISTED),
     Source("today_sdxl", "fake", "diffusion", "one prompt by many fine-tunes of SDXL and Stable "
-           "Diffusion (AI Horde)", _GALLERY),
+           "Diffusion (AI Horde)", _LISTED),
     Source("today_higgsfield", "fake", "diffusion", "portraits of one invented person, by one of "
-           "several generators, which is not said", _GALLERY),
-    Source("today_mj", "fake", "diffusion", "portraits by Midjourney", _GALLERY),
-    Source("today_kolors", "fake", "diffusion", "portraits by Kolors", _GALLERY),
-    Source("today_qwen", "fake", "diffusion", "portraits by Qwen-Image-Edit", _GALLERY),
-    Source("today_seedream", "fake", "diffusion", "portraits by Seedream 5 Pro", _GALLERY),
+           "several generators, which is not said", _LISTED),
+    Source("today_mj", "fake", "diffusion", "portraits by Midjourney", _LISTED),
+    Source("today_kolors", "fake", "diffusion", "portraits by Kolors", _LISTED),
+    Source("today_qwen", "fake", "diffusion", "portraits by Qwen-Image-Edit", _LISTED),
+    Source("today_seedream", "fake", "diffusion", "portraits by Seedream 5 Pro", _LISTED),
+    Source("hardfake", "real", PHOTO, 'real photos of Kaggle\'s "hardfakevsrealfaces"', _LISTED),
+    Source("hardfake", "fake", "gan", 'StyleGAN2 faces (thispersondoesnotexist) of Kaggle\'s '
+           '"hardfakevsrealfaces"', _LISTED),
+    Source("tpdne_1024", "fake", "gan", "StyleGAN2 faces of thispersondoesnotexist, 1024 px",
+           _LISTED),
+    Source("stylegan3_pool", "fake", "gan", "StyleGAN3 faces", _LISTED),
+    Source("ffhq_1024", "real", PHOTO, "FFHQ portraits from Flickr (Karras et al., CVPR 2019), "
+           "1024 px", _RESEARCH),
+    Source("hq_photos_1024", "real", PHOTO, "portraits of 1024 px, by their look of FFHQ and "
+           "CelebA-HQ", _LISTED),
+    Source("140k_web", "real", PHOTO, 'photos of Kaggle\'s "140k Real and Fake Faces" in another '
+           "repository (inferred from names and size)", _LISTED),
+    Source("140k_web", "fake", "gan", 'StyleGAN faces of Kaggle\'s "140k Real and Fake Faces" in '
+           "another repository (inferred from names and size)", _LISTED),
+    Source("ciplab_more", "real", PHOTO, "further photos of the set of ciplab", "none stated"),
+    Source("ciplab_more", "fake", "edit", "further photos of the set of ciplab in which experts "
+           "replaced parts of the face by hand", "none stated"),
+    Source("facechain_sd15", "fake", "diffusion", "portraits in styles of FaceChain, by fine-tuned "
+           "Stable Diffusion 1.5", "Apache-2.0"),
+    Source("laboratoriet", "real", PHOTO, "photos of people of a guessing game", _LISTED),
+    Source("laboratoriet", "fake", "diffusion", "pictures of people of the same game, by a "
+           "generator that is not said (family: by their look)", _LISTED),
+    Source("face_research_lab", "real", PHOTO, "portraits before a plain ground (Face Research Lab "
+           "London and Canadian sets of webmorphR)", "CC BY 4.0"),
+    Source("pixabay_people", "real", PHOTO, "stock photos of men and women from Pixabay, of before "
+           "it took pictures made by AI (by their numbers)", "Pixabay licence"),
+    Source("ropensci_people", "real", PHOTO, "portraits from the web site of rOpenSci", _LISTED),
+    Source("speakers_web", "real", PHOTO, "portraits from the web sites of open-source "
+           "conferences", _LISTED),
+    Source("team_18f", "real", PHOTO, "staff portraits from the web site of 18F", "public domain"),
 )  # fmt: skip
 
 #: (name, label) -> facts.

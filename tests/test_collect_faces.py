@@ -1,0 +1,85 @@
+"""Photos that a table lists are taken from git repositories, each checked by its md5."""
+
+import hashlib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from deepfake_lab import paths
+from deepfake_lab.data.datasets import read_dataset
+
+sys.path.insert(0, str(paths.project() / "tools"))
+import collect_faces
+
+
+def _jpeg(color: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (80, 80), color).save(stream, "JPEG")
+    return stream.getvalue()
+
+
+FACES = {"a.jpg": _jpeg("tan"), "b.jpg": _jpeg("teal"), "c.jpg": _jpeg("pink")}
+
+
+@pytest.fixture
+def collect(tmp_path, monkeypatch):
+    """Return a function that collects, and the folder into which it does."""
+    clone = tmp_path / "clones" / "owner+name"
+    clone.mkdir(parents=True)
+    for name, content in FACES.items():
+        (clone / name).write_bytes(content)
+    identity = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "faces"]):
+        subprocess.run(["git", *identity, *command], cwd=clone, check=True)
+    rows = [
+        {
+            "path": f"web/real/{name}", "label": "real", "source": "web", "family": "photo",
+            "group": f"web:{name}", "split": split, "repo": "owner/name", "original_path": name,
+            "md5": hashlib.md5(content).hexdigest(),
+        }
+        for (name, content), split in zip(FACES.items(), ("train", "valid", "test"))
+    ]  # fmt: skip
+    table = tmp_path / "table.csv"
+    monkeypatch.setattr(collect_faces, "TABLE", table)
+    out = tmp_path / "collected"
+
+    def run(**changed: str) -> int:
+        pd.DataFrame([row | changed for row in rows]).to_csv(table, index=False)
+        command = ["collect_faces.py", "--out", str(out), "--clones", str(clone.parent)]
+        monkeypatch.setattr(sys, "argv", command)
+        return collect_faces.main()
+
+    return run, out
+
+
+def test_every_photo_of_the_table_is_collected_and_can_be_read(collect, capsys):
+    run, out = collect
+    assert run() == 0
+    assert {path.name: path.read_bytes() for path in out.rglob("*.jpg")} == FACES
+    assert "3 of 3 photos" in capsys.readouterr().out
+    manifest = read_dataset(out, both_labels=False).manifest
+    assert manifest["split"].tolist() == ["train", "valid", "test"]
+    assert set(manifest["source"]) == {"web"}
+
+
+def test_a_photo_that_has_changed_since_is_left_out_and_counted(collect, capsys):
+    run, out = collect
+    assert run(md5="0" * 32) == 1
+    assert not list(out.rglob("*.jpg"))
+    said = capsys.readouterr()
+    assert "owner/name: 0 of 3" in said.out and "none of the photos was found" in said.err
+
+
+def test_the_table_is_whole():
+    table = pd.read_csv(collect_faces.TABLE, dtype=str)
+    assert table["path"].is_unique and table["md5"].is_unique
+    assert set(table["label"]) == {"real", "fake"}
+    assert set(table["split"]) == {"train", "valid", "test"}
+    # Nobody is in two splits, and no path leads out of the folder.
+    assert (table.groupby("group")["split"].nunique() == 1).all()
+    assert not [path for path in table["path"] if Path(path).is_absolute() or ".." in path]
