@@ -132,9 +132,10 @@ def _prior(
     """Return the largest prior, 0.5 or less, at which no source has too many false alarms.
 
     And whether there are photos enough to show that: of 21 not even none called fake makes it 90%
-    sure that at most a tenth of all would be. So few of one source say nothing by themselves, and
-    the worst of four would decide for everybody: all such sources count as one, together with the
-    next larger ones where they still are too few. Of too few photos in all none may be called fake.
+    sure that at most a tenth of all would be, of 37 a single one undoes it. The worst photo of the
+    smallest of many sources would decide for everybody: all sources so small count as one, together
+    with the next larger ones where they still are too few. Of too few photos in all none may be
+    called fake.
     Photos count as independent: of a few people photographed often, they show less than that.
     """
     real = labels == 0
@@ -157,11 +158,11 @@ def _prior(
 def _enough_together(counts: np.ndarray, max_false_alarms: float) -> np.ndarray:
     """Return the group of each source, (S,) int: those of too few photos (S,) share one.
 
-    Too few: with none of them called fake it is not sure that :func:`_prior`'s limit is kept.
+    Too few: with one of them called fake it is not sure that :func:`_prior`'s limit is kept.
     """
 
     def too_few(photos: np.ndarray) -> np.ndarray:
-        return beta.ppf(CONFIDENCE, 1, photos) > max_false_alarms
+        return beta.ppf(CONFIDENCE, 2, np.maximum(photos, 2) - 1) > max_false_alarms
 
     order = np.argsort(counts, kind="stable")
     alone = int(too_few(counts).sum())  # the smallest ones are the first in that order

@@ -129,7 +129,7 @@ def _false_alarms(photos: int, seed: int) -> float:
     return (_probability(fitted, unseen) >= 0.5).mean()
 
 
-@pytest.mark.parametrize("photos", [30, 76])
+@pytest.mark.parametrize("photos", [40, 76])
 def test_new_photos_of_the_hardest_source_are_seldom_called_fake_more_often_than_allowed(photos):
     rates = np.array([_false_alarms(photos, seed) for seed in range(200)])
     assert (rates > 0.1).mean() <= 1 - CONFIDENCE + 0.05
