@@ -159,6 +159,16 @@ def test_sources_of_too_few_photos_are_judged_together():
     assert fitted["false_alarms"] == {"at_most": 0.1, "confidence": CONFIDENCE}
 
 
+def test_the_worst_photo_of_a_small_source_does_not_decide_for_all():
+    # 30 photos, one of them called fake: alone none might be, of 30 + 35 two may.
+    logits = np.r_[2.0, np.full(29, -3.0), np.full(35, -3.0), np.full(400, -3.0), np.full(40, 3.0)]
+    sources = np.repeat(("thirty", "35", "large", "fakes"), (30, 35, 400, 40))
+    labels = (sources == "fakes").astype(int)
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    assert _probability(fitted, np.float64(2.0)) >= 0.5
+    assert "false_alarms" in fitted
+
+
 def test_small_sources_that_are_too_few_even_together_count_with_the_next_larger_one():
     # Seven photos of two sources, one of them called fake; 33 and 60 of two others, none.
     logits = np.r_[-3.0, -3.0, 2.0, np.full(4, -3.0), np.full(93, -3.0), np.full(40, 3.0)]
