@@ -1,0 +1,81 @@
+"""Measure a detector on photos of sources that it has never learned from.
+
+    python tools/collect_faces.py --out data/collected
+    python benchmarks/unseen.py [--data collected] [--models efficientnet cnn]
+
+Test photos of the sources that a detector was trained on say how it does on more of the same.
+This asks about all photos of the others, and says by kind and by source how far its scores order
+them (AUC, with intervals over persons) and how often its verdict is wrong. The figures go to
+``benchmarks/unseen.json``.
+"""
+
+import argparse
+import json
+import re
+import sys
+
+import pandas as pd
+
+from deepfake_lab import paths
+from deepfake_lab.detection.detector import Detector
+from deepfake_lab.evaluation.assessment import tables_of
+from deepfake_lab.evaluation.labelled import gather
+
+SCORES = ("roc_auc", "tpr_at_1_fpr")
+
+
+def learned(detector: Detector) -> set[str]:
+    """Return the names of the sources that a shipped detector's recipe draws from."""
+    return set(re.findall(r'"(?:real|fake)/([^"]+)"', json.dumps(detector.config["recipe"])))
+
+
+def measured(detector: Detector, photos: pd.DataFrame) -> dict:
+    """Return what a detector says of the photos (N rows of a manifest) of unseen sources."""
+    rows = photos[~photos["source"].isin(learned(detector))].reset_index(drop=True)
+    predictions = detector.predict_many(rows)
+    tables = tables_of(predictions)
+    kinds, sources = tables["families"], tables["sources"]
+    found = {
+        row["family"]: {"photos": row["fake"], **{name: _interval(row, name) for name in SCORES}}
+        for row in kinds[kinds["data"] != "all"].to_dict("records")
+    }
+    wrong = {
+        f"{row['label']}, {row['source']}": {
+            "photos": row["photos"], "wrong": _interval(row, "wrong"),
+        }
+        for row in sources.to_dict("records")
+    }  # fmt: skip
+    real = sources[sources["label"] == "real"]
+    false_alarms = float((real["wrong"] * real["photos"]).sum() / real["photos"].sum())
+    return {
+        "photos": {label: int(n) for label, n in rows["label"].value_counts().items()},
+        "prior": detector.config["prior"], "real_called_fake": round(false_alarms, 4),
+        "kinds": found, "sources": wrong,
+    }  # fmt: skip
+
+
+def _interval(row: dict, name: str) -> list[float | None]:
+    """Return a value with its 95% interval; None where it could not be measured."""
+    values = (row[f"{name}{part}"] for part in ("", "_low", "_high"))
+    return [None if pd.isna(value) else round(value, 4) for value in values]
+
+
+def main() -> int:
+    """Measure, print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", nargs="+", default=["collected"])
+    parser.add_argument("--models", nargs="+", default=["efficientnet", "cnn"])
+    options = parser.parse_args()
+    photos = gather(options.data, "all").manifest
+    figures = {name: measured(Detector.load(name), photos) for name in options.models}
+    for name, found in figures.items():
+        print(f"{name}: {found['photos']}, real called fake {found['real_called_fake']:.1%}")
+        for kind, row in found["kinds"].items():
+            print(f"  {kind}: AUC {row['roc_auc']} of {row['photos']} fakes")
+    file = paths.project() / "benchmarks" / "unseen.json"
+    file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
