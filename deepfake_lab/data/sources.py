@@ -155,10 +155,8 @@ _KNOWN = (
            "London and Canadian sets of webmorphR)", "CC BY 4.0"),
     Source("pixabay_people", "real", PHOTO, "stock photos of men and women from Pixabay, of before "
            "it took pictures made by AI (by their numbers)", "Pixabay licence"),
-    Source("ropensci_people", "real", PHOTO, "portraits from the web site of rOpenSci", _LISTED),
-    Source("speakers_web", "real", PHOTO, "portraits from the web sites of open-source "
-           "conferences", _LISTED),
-    Source("team_18f", "real", PHOTO, "staff portraits from the web site of 18F", "public domain"),
+    Source("web_portraits", "real", PHOTO, "portraits of speakers and staff from the web sites of "
+           "open-source conferences, of rOpenSci and of 18F", _LISTED),
 )  # fmt: skip
 
 #: (name, label) -> facts.
