@@ -18,10 +18,13 @@ import pandas as pd
 
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.evaluation import evaluate
 from deepfake_lab.evaluation.assessment import tables_of
 from deepfake_lab.evaluation.labelled import gather
 
 SCORES = ("roc_auc", "tpr_at_1_fpr")
+VERDICTS = ("false_alarm_rate", "miss_rate")
+PARTS = ("value", "low", "high")
 
 
 def learned(detector: Detector) -> set[str]:
@@ -45,11 +48,11 @@ def measured(detector: Detector, photos: pd.DataFrame) -> dict:
         }
         for row in sources.to_dict("records")
     }  # fmt: skip
-    real = sources[sources["label"] == "real"]
-    false_alarms = float((real["wrong"] * real["photos"]).sum() / real["photos"].sum())
+    verdicts = evaluate(predictions, metrics=VERDICTS)["metrics"]
     return {
         "photos": {label: int(n) for label, n in rows["label"].value_counts().items()},
-        "prior": detector.config["prior"], "real_called_fake": round(false_alarms, 4),
+        "prior": detector.config["prior"],
+        **{name: [round(verdicts[name][part], 4) for part in PARTS] for name in VERDICTS},
         "kinds": found, "sources": wrong,
     }  # fmt: skip
 
@@ -69,7 +72,8 @@ def main() -> int:
     photos = gather(options.data, "all").manifest
     figures = {name: measured(Detector.load(name), photos) for name in options.models}
     for name, found in figures.items():
-        print(f"{name}: {found['photos']}, real called fake {found['real_called_fake']:.1%}")
+        wrong = ", ".join(f"{verdict} {found[verdict]}" for verdict in VERDICTS)
+        print(f"{name}: {found['photos']}, {wrong}")
         for kind, row in found["kinds"].items():
             print(f"  {kind}: AUC {row['roc_auc']} of {row['photos']} fakes")
     file = paths.project() / "benchmarks" / "unseen.json"

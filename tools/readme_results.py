@@ -4,8 +4,8 @@
     python tools/readme_results.py --check    say whether they are up to date; exit status 1 if not
 
 `docs/results.md` has every row, `README.md` the few that sum them up. Nothing in these regions is
-typed by hand: a test holds them to `models/*/metrics.json`, `models/*/detector.json` and
-`models/*/leave_one_out.csv`.
+typed by hand: a test holds them to `models/*/metrics.json`, `models/*/detector.json`,
+`models/*/leave_one_out.csv` and `benchmarks/unseen.json`.
 """
 
 import argparse
@@ -23,6 +23,9 @@ END = "<!-- end of results -->"
 
 #: A source with fewer photos is not called the worst: chance alone could make it so.
 ENOUGH = 50
+
+#: How many of the figures of :func:`_unseen` the small table shows.
+IN_SHORT = 3
 
 _KINDS = {
     "blend": "blended with itself",
@@ -70,7 +73,7 @@ def results(models: Path) -> str:
     for name, metrics in _recorded(models).items():
         left_out = models / name / "leave_one_out.csv"
         table = pd.read_csv(left_out) if left_out.is_file() else None
-        columns[name] = _measures(metrics, table)
+        columns[name] = _measures(metrics, table) | _unseen(models, name)
     return _table(columns)
 
 
@@ -79,8 +82,31 @@ def summary(models: Path) -> str:
     columns: dict[str, dict[str, str]] = {}
     for name, metrics in _recorded(models).items():
         detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
-        columns[name] = _in_short(metrics, detector.get("prior"))
+        unseen = list(_unseen(models, name).items())[:IN_SHORT]
+        columns[name] = _in_short(metrics, detector.get("prior")) | dict(unseen)
     return _table(columns)
+
+
+def _unseen(models: Path, name: str) -> dict[str, str]:
+    """Return what a detector says of sources that it never learned from, the sums first."""
+    file = models.parent / "benchmarks" / "unseen.json"
+    found = json.loads(file.read_text(encoding="utf-8")).get(name) if file.is_file() else None
+    if found is None:
+        return {}
+    where = "sources never learned from"
+    said = {
+        f"{where}, mean over kinds: AUC": views.score(*found["kinds"]["macro"]["roc_auc"]),
+        f"{where}: real photos called fake": views.share(*found["false_alarm_rate"]),
+        f"{where}: fake photos called real": views.share(*found["miss_rate"]),
+    }
+    for kind, row in found["kinds"].items():
+        if kind not in ("macro", "all"):
+            said[f"{where}, {kind}: AUC"] = views.score(*row["roc_auc"])
+    for source, row in found["sources"].items():
+        label, _, source = source.partition(", ")
+        other = "fake" if label == "real" else "real"
+        said[f"{where}: {label} photos called {other}: {source}"] = views.share(*row["wrong"])
+    return said
 
 
 def _recorded(models: Path) -> dict[str, dict]:

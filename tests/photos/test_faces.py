@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data as photos
 
 from deepfake_lab import paths
@@ -46,6 +47,20 @@ def test_the_keypoints_lie_as_in_a_face(found):
         right_eye, left_eye, nose, mouth, _, _ = faces[0].keypoints
         assert right_eye[0] < nose[0] < left_eye[0]  # the person's right is our left
         assert max(right_eye[1], left_eye[1]) < nose[1] < mouth[1]
+
+
+@pytest.mark.parametrize("degrees", [-45, 45])
+def test_no_head_halfway_between_two_ways_up_is_set_on_its_head(pictures, found, degrees):
+    some = [place for place, faces in enumerate(found) if faces][::3]
+    rolls = []
+    for place in some:
+        picture = Image.fromarray(pictures[place])
+        filled = tuple(np.asarray(picture).reshape(-1, 3)[0].tolist())
+        tilted = picture.rotate(-degrees, Image.Resampling.BICUBIC, True, fillcolor=filled)
+        if seen := find_faces(np.asarray(tilted)):
+            rolls.append(seen[0].roll - found[place][0].roll - degrees)
+    assert len(rolls) > 0.95 * len(some)
+    assert (np.abs((np.array(rolls) + 180) % 360 - 180) < 45).all()
 
 
 def _gradient() -> np.ndarray:
