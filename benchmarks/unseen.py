@@ -5,8 +5,9 @@
 
 Test photos of the sources that a detector was trained on say how it does on more of the same.
 This asks about all photos of the others, and says by kind and by source how far its scores order
-them (AUC, with intervals over persons) and how often its verdict is wrong. The figures go to
-``benchmarks/unseen.json``.
+them (AUC, with intervals over persons) and how often its verdict is wrong. Some of them are more of
+a kind that it knows: ``ffhq_1024``, ``140k_web`` and ``ciplab_more`` are other photos of FFHQ, of
+140k and of CIPLAB's set. The figures go to ``benchmarks/unseen.json``.
 """
 
 import argparse
