@@ -511,11 +511,16 @@ _DATA_WORDS = {
 
 
 def data_words(name: str) -> str:
-    """Return the name of a data set as words; of one that was joined of several, each of them."""
+    """Return the name of a data set as words; of one that was joined of several, each of them.
+
+    Of many that only their owner knows by name, the number.
+    """
     parts = name.split("+")
     unnamed = [f"'{part}'" for part in parts if part not in _DATA_WORDS]
     words = [_DATA_WORDS[part] for part in parts if part in _DATA_WORDS]
-    if unnamed:
+    if len(unnamed) > 2:
+        words.append(f"{len(unnamed)} {'further ' * bool(words)}data sets")
+    elif unnamed:
         words.append(f"the data set{'s' * (len(unnamed) > 1)} {_and(unnamed)}")
     return _and(words)
 

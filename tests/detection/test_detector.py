@@ -440,6 +440,10 @@ def test_a_joined_data_set_is_told_in_words():
     )
     assert data_words("mine+more") == "the data sets 'mine' and 'more'"
     assert data_words("mine") == "the data set 'mine'"
+    assert data_words("140k+mine+more+old+sample") == (
+        "Kaggle's “140k real and fake faces”, the project's own sample set and 3 further data sets"
+    )
+    assert data_words("mine+more+old") == "3 data sets"
 
 
 def test_the_config_records_what_an_answer_depends_on(tiny):
