@@ -82,7 +82,8 @@ RECIPES = {
 #: weights are `learned` of the new ones and the rest of the old: it forgets less.
 #: Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
 #:     arXiv:2109.01903; 0.4, 0.7 and 1 were compared on validation photos.
-CONTINUED = {"window": None, "epochs": 4, "learning_rate": 3e-4, "warmup": 0.05, "learned": 0.7}
+CONTINUED = {"window": None, "epochs": 4, "stop_after": 2, "learning_rate": 3e-4, "warmup": 0.05,
+             "learned": 0.7}  # fmt: skip
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
