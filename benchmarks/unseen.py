@@ -7,7 +7,8 @@ Test photos of the sources that a detector was trained on say how it does on mor
 This asks about all photos of the others, and says by kind and by source how far its scores order
 them (AUC, with intervals over persons) and how often its verdict is wrong. Some of them are more of
 a kind that it knows: ``ffhq_1024``, ``140k_web`` and ``ciplab_more`` are other photos of FFHQ, of
-140k and of CIPLAB's set. The figures go to ``benchmarks/unseen.json``.
+140k and of CIPLAB's set. The figures go to ``benchmarks/unseen.json``, each detector's in place of
+its former ones. A detector that has learned from all of them since keeps those of its predecessor.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import pandas as pd
 
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
 from deepfake_lab.evaluation.assessment import tables_of
 from deepfake_lab.evaluation.labelled import gather
@@ -34,8 +36,16 @@ def learned(detector: Detector) -> set[str]:
 
 
 def measured(detector: Detector, photos: pd.DataFrame) -> dict:
-    """Return what a detector says of the photos (N rows of a manifest) of unseen sources."""
+    """Return what a detector says of the photos (N rows of a manifest) of unseen sources.
+
+    Raises:
+        UserError: it has learned from all of them.
+    """
     rows = photos[~photos["source"].isin(learned(detector))].reset_index(drop=True)
+    if rows.empty:
+        raise UserError(
+            f"'{detector.name}' has learned from every source of these photos: ask another one."
+        )
     predictions = detector.predict_many(rows)
     tables = tables_of(predictions)
     kinds, sources = tables["families"], tables["sources"]
@@ -52,7 +62,7 @@ def measured(detector: Detector, photos: pd.DataFrame) -> dict:
     verdicts = evaluate(predictions, metrics=VERDICTS)["metrics"]
     return {
         "photos": {label: int(n) for label, n in rows["label"].value_counts().items()},
-        "prior": detector.config["prior"],
+        "created": detector.config["created"], "prior": detector.config["prior"],
         **{name: [round(verdicts[name][part], 4) for part in PARTS] for name in VERDICTS},
         "kinds": found, "sources": wrong,
     }  # fmt: skip
@@ -70,15 +80,20 @@ def main() -> int:
     parser.add_argument("--data", nargs="+", default=["collected"])
     parser.add_argument("--models", nargs="+", default=["efficientnet", "cnn"])
     options = parser.parse_args()
-    photos = gather(options.data, "all").manifest
-    figures = {name: measured(Detector.load(name), photos) for name in options.models}
+    try:
+        photos = gather(options.data, "all").manifest
+        figures = {name: measured(Detector.load(name), photos) for name in options.models}
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    file = paths.project() / "benchmarks" / "unseen.json"
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    file.write_text(json.dumps(kept | figures, indent=2) + "\n", encoding="utf-8")
     for name, found in figures.items():
         wrong = ", ".join(f"{verdict} {found[verdict]}" for verdict in VERDICTS)
         print(f"{name}: {found['photos']}, {wrong}")
         for kind, row in found["kinds"].items():
             print(f"  {kind}: AUC {row['roc_auc']} of {row['photos']} fakes")
-    file = paths.project() / "benchmarks" / "unseen.json"
-    file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

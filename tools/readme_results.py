@@ -88,11 +88,16 @@ def summary(models: Path) -> str:
 
 
 def _unseen(models: Path, name: str) -> dict[str, str]:
-    """Return what a detector says of sources that it never learned from, the sums first."""
+    """Return what a detector says of sources that it never learned from, the sums first.
+
+    Of one that has learned from them since, what the one before it said, and that it did.
+    """
     file = models.parent / "benchmarks" / "unseen.json"
     found = json.loads(file.read_text(encoding="utf-8")).get(name) if file.is_file() else None
     if found is None:
         return {}
+    detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
+    whose = "" if found["created"] == detector["created"] else ", its predecessor"
     where = "sources never learned from"
     said = {
         f"{where}, mean over kinds: AUC": views.score(*found["kinds"]["macro"]["roc_auc"]),
@@ -106,7 +111,7 @@ def _unseen(models: Path, name: str) -> dict[str, str]:
         label, _, source = source.partition(", ")
         other = "fake" if label == "real" else "real"
         said[f"{where}: {label} photos called {other}: {source}"] = views.share(*row["wrong"])
-    return said
+    return {row: value + whose for row, value in said.items()}
 
 
 def _recorded(models: Path) -> dict[str, dict]:
