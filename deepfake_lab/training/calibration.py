@@ -27,7 +27,8 @@ def fit_sharpness(
     Args:
         logits: (N,) raw scores of validation photos.
         sharpness: (N,) as :func:`deepfake_lab.photos.sharpness.measure_sharpness` measures it.
-        labels: (N,) 1 for fake, 0 for real; only the real ones count, each source as much.
+        labels: (N,) 1 for fake, 0 for real; only the real ones count, each source as much as the
+            square root of its photos: neither the largest nor many small ones decide for all.
         sources: (N,) which source each photo is from.
         max_false_alarms: this share of the real photos of any sharpness lies above the center by
             more than the spread.
@@ -46,7 +47,7 @@ def fit_sharpness(
     real = labels == 0
     logits, sharpness = np.asarray(logits[real], np.float64), np.asarray(sharpness[real])
     _, source, counts = np.unique(sources[real], return_inverse=True, return_counts=True)
-    weights = 1 / counts[source]
+    weights = 1 / np.sqrt(counts[source])
     weights *= len(weights) / weights.sum()
     low, high = np.quantile(sharpness, (0.01, 0.99))
     inside = sharpness.clip(low, high)[:, None]

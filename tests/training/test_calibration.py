@@ -220,13 +220,22 @@ def test_the_spread_of_real_photos_is_found_at_any_sharpness():
         assert above[chosen].mean() == pytest.approx(0.07, abs=0.025)
 
 
-def test_each_source_of_real_photos_weighs_the_same():
-    logits, sharpness, labels, sources = _by_sharpness()
-    shifted = logits + 4 * (sources == "soft")
-    few = (sources == "sharp") | (np.arange(len(logits)) % 10 == 0)  # of the soft ones, a tenth
-    whole = fit_sharpness(shifted, sharpness, labels, sources, 0.07)
-    part = fit_sharpness(*(x[few] for x in (shifted, sharpness, labels, sources)), 0.07)
-    assert part["center"] == pytest.approx(whole["center"], abs=0.25)
+def test_a_source_of_real_photos_weighs_as_much_as_the_root_of_its_photos():
+    rng = np.random.default_rng(1)
+    sources = np.repeat(["many", "few"], (1600, 100))
+    sharpness = rng.uniform(0, 3, 1700)
+    logits = rng.normal(0, 1, 1700) * (0.5 + sharpness) + 3 * (sources == "few")
+    found = fit_sharpness(logits, sharpness, np.zeros(1700), sources, 0.07)
+    # 40 against 10 for 16 times as many photos: as if each of the few had been there four times.
+    rows = np.repeat(np.arange(1700), np.where(sources == "few", 4, 1))
+    same = fit_sharpness(
+        logits[rows], sharpness[rows], np.zeros(len(rows)), np.full(len(rows), "all"), 0.07
+    )
+    assert found["center"] == same["center"]
+    for name in ("spread", "slope"):
+        assert found[name] == pytest.approx(same[name], rel=0.02)
+    each = fit_sharpness(logits, sharpness, np.zeros(1700), np.full(1700, "all"), 0.07)
+    assert abs(each["spread"] - found["spread"]) > 0.1  # it matters here
 
 
 def test_a_spread_that_would_be_negative_does_not_depend_on_sharpness():
