@@ -144,7 +144,8 @@ def join(datasets: list[Dataset]) -> Dataset:
     """Return several data sets as one, to train on all of them.
 
     Sources get the names that :func:`deepfake_lab.data.sources.with_origin` gives them; the column
-    ``data`` says which data set a photo is from, and groups of different sets stay apart.
+    ``data`` says which data set a photo is from. What is in several sets, or nearly the same, comes
+    into one split with its groups: the test split if one of them lies there, else ``valid``.
     """
     if len(datasets) == 1:
         return datasets[0]
@@ -157,11 +158,34 @@ def join(datasets: list[Dataset]) -> Dataset:
         manifests.append(manifest)
         problems.append(data.problems.assign(file=name + "/" + data.problems["file"]))
         notes += [f"{name}: {note}" for note in data.notes]
+    manifest, kept = _one_split_each(pd.concat(manifests, ignore_index=True))
+    notes += kept
     return Dataset(
         Path("+".join(names)), "+".join(dict.fromkeys(data.layout for data in datasets)),
-        pd.concat(manifests, ignore_index=True), pd.concat(problems, ignore_index=True),
+        manifest, pd.concat(problems, ignore_index=True),
         tuple(notes), "+".join(dict.fromkeys(data.groups_from for data in datasets)),
     )  # fmt: skip
+
+
+def _one_split_each(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Bring what several data sets share into one split each; say how many photos that moved."""
+    found = factstore.collect_anywhere(manifest["path"].tolist(), facts.PIXELS)
+    near = duplicates.near_pairs(found["hash"], found["thumb"], duplicates.KEEP_TOGETHER)
+    pairs = np.concatenate([duplicates.same_content(found["fingerprint"]), near])
+    same = duplicates.clusters(len(manifest), pairs)
+    shared = (manifest.groupby(same)["data"].transform("nunique") > 1).to_numpy()
+    rows = pd.Series(np.arange(len(manifest)))
+    alike, grouped = (np.stack([rows, rows.groupby(of).transform("first")], axis=1)
+                      for of in (same, manifest["group"].to_numpy()))  # fmt: skip
+    kin = duplicates.linked(len(manifest), np.concatenate([alike[shared], grouped]))
+    order = manifest["split"].map(SPLITS.index)
+    to = order.groupby(kin).transform("max")
+    to = to.where(pd.Series(shared).groupby(kin).transform("any"), order)
+    moved = int((to != order).sum())
+    if not moved:
+        return manifest, []
+    note = f"{moved} photos that another data set has too, or their groups, went into its split"
+    return manifest.assign(split=to.map(dict(enumerate(SPLITS)))), [note]
 
 
 def limit_photos(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.DataFrame:

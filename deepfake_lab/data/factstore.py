@@ -9,7 +9,7 @@ import hashlib
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import cache, partial
 from itertools import chain, islice
@@ -89,6 +89,13 @@ def collect(
             result[rows] = found
             store.save([paths[i] for i in rows], [stats[i] for i in rows], found)
     return result
+
+
+def collect_anywhere(photos: Sequence[str], level: int = facts_of.HEADER) -> np.ndarray:
+    """Return the facts of photos anywhere on this machine, (N,); as :func:`collect` does."""
+    places = [os.path.abspath(photo) for photo in photos]
+    root = os.path.commonpath([os.path.dirname(place) for place in places]) if places else "."
+    return collect(Path(root), [os.path.relpath(place, root) for place in places], level)
 
 
 def remembered(key: str) -> str | None:

@@ -5,7 +5,6 @@ content, the perceptual hash and the grey thumbnail of 16 x 16 pixels, by which
 :mod:`deepfake_lab.data.duplicates` finds photos that show the same.
 """
 
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ def write(folder: Path, photos: Sequence[str]) -> None:
         folder: the run folder.
         photos: paths of the training and validation photos.
     """
-    found = _facts(photos)
+    found = factstore.collect_anywhere(photos, facts.PIXELS)
     kept = {name: found[name] for name in _KEPT}
     np.savez_compressed(folder / FILE, allow_pickle=False, **kept)
 
@@ -52,7 +51,7 @@ def known_again(folder: Path, photos: Sequence[str]) -> tuple[np.ndarray, np.nda
             fingerprint, hashes, thumbs = (kept[name] for name in _KEPT)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{file} is damaged: train this detector again.") from error
-    found = _facts(photos)
+    found = factstore.collect_anywhere(photos, facts.PIXELS)
     same = np.isin(found["fingerprint"], fingerprint) & (found["bytes"] > 0)
     pairs = duplicates.near_pairs(
         np.concatenate([hashes, found["hash"]]), np.concatenate([thumbs, found["thumb"]])
@@ -64,11 +63,3 @@ def known_again(folder: Path, photos: Sequence[str]) -> tuple[np.ndarray, np.nda
 
 
 _KEPT = ("fingerprint", "hash", "thumb")
-
-
-def _facts(photos: Sequence[str]) -> np.ndarray:
-    """Return the facts of photos anywhere on this machine, (N,)."""
-    places = [os.path.abspath(photo) for photo in photos]
-    root = os.path.commonpath([os.path.dirname(place) for place in places]) if places else "."
-    names = [os.path.relpath(place, root) for place in places]
-    return factstore.collect(Path(root), names, facts.PIXELS)

@@ -22,11 +22,11 @@ STRENGTHS = ("none", "light", "strong", "mixed")
 #: Share of the pictures that are tilted. A head tilted by less than
 #: :data:`deepfake_lab.photos.faces.UPRIGHT` degrees is judged as it is; and a face that was set
 #: straight has been resampled once more, which must not tell real from fake either.
-TILTED = 0.3
+TILTED = 0.4
 
 #: Share of the tilted ones that are tilted by up to so many degrees and set straight again, as the
 #: face of a tilted head is: what a detector looks for has then lain askew.
-SET_STRAIGHT, ASKEW = 0.5, 45
+SET_STRAIGHT, ASKEW = 0.7, 45
 
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 

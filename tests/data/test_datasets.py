@@ -571,6 +571,34 @@ def test_files_and_groups_of_joined_data_sets_stay_apart(joined):
     assert joined.manifest.groupby("group")["data"].nunique().max() == 1
 
 
+def test_what_two_data_sets_share_is_in_one_split_with_its_groups(tmp_path):
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+    rows = {"first": [], "second": []}
+    for number, (split, other) in enumerate([
+        ("test", "train"), ("train", "valid"), ("train", "train"), ("valid", "test")
+    ]):  # fmt: skip
+        shown = picture(number, 96)
+        shown.save(folders[0] / f"{number}.png")
+        shown.save(folders[1] / f"{number}.jpg", quality=60)
+        rows["first"].append((f"{number}.png", "real", split, f"a{number}"))
+        rows["second"].append((f"{number}.jpg", "real", other, f"b{number}"))
+    picture(9, 96).save(folders[1] / "kin.jpg")  # the same person as 0.jpg
+    rows["second"].append(("kin.jpg", "real", "train", "b0"))
+    for folder in folders:
+        table = pd.DataFrame(rows[folder.name], columns=["path", "label", "split", "group"])
+        table.to_csv(folder / "manifest.csv", index=False)
+    together = join([read_dataset(folder, both_labels=False) for folder in folders])
+    splits = together.manifest.set_index("file")["split"].to_dict()
+    assert splits == {
+        "first/0.png": "test", "first/1.png": "valid", "first/2.png": "train",
+        "first/3.png": "test", "second/0.jpg": "test", "second/1.jpg": "valid",
+        "second/2.jpg": "train", "second/3.jpg": "test", "second/kin.jpg": "test",
+    }  # fmt: skip
+    assert together.notes[-1].startswith("4 photos that another data set has too")
+
+
 def test_one_data_set_joined_is_itself(tmp_path):
     data = read_dataset(make_plain(tmp_path / "mine"))
     assert join([data]) is data
