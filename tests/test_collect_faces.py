@@ -2,6 +2,8 @@
 
 import hashlib
 import io
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,13 +47,13 @@ def collect(tmp_path, monkeypatch):
         for (name, content), split in zip(FACES.items(), ("train", "valid", "test"))
     ]  # fmt: skip
     table = tmp_path / "table.csv"
-    monkeypatch.setattr(collect_faces, "TABLE", table)
     out = tmp_path / "collected"
 
     def run(**changed: str) -> int:
         pd.DataFrame([row | changed for row in rows]).to_csv(table, index=False)
-        command = ["collect_faces.py", "--out", str(out), "--clones", str(clone.parent)]
-        monkeypatch.setattr(sys, "argv", command)
+        options = {"--table": table, "--out": out, "--clones": clone.parent}
+        command = [str(part) for option in options.items() for part in option]
+        monkeypatch.setattr(sys, "argv", ["collect_faces.py", *command])
         return collect_faces.main()
 
     return run, out
@@ -75,11 +77,24 @@ def test_a_photo_that_has_changed_since_is_left_out_and_counted(collect, capsys)
     assert "owner/name: 0 of 3" in said.out and "none of the photos was found" in said.err
 
 
-def test_the_table_is_whole():
-    table = pd.read_csv(collect_faces.TABLE, dtype=str)
+TABLES = [collect_faces.TABLE, collect_faces.TABLE.with_name("unseen_faces.csv")]
+
+
+@pytest.mark.parametrize("file", TABLES, ids=lambda file: file.stem)
+def test_the_tables_are_whole(file):
+    table = pd.read_csv(file, dtype=str)
     assert table["path"].is_unique and table["md5"].is_unique
     assert set(table["label"]) == {"real", "fake"}
-    assert set(table["split"]) == {"train", "valid", "test"}
     # Nobody is in two splits, and no path leads out of the folder.
     assert (table.groupby("group")["split"].nunique() == 1).all()
     assert not [path for path in table["path"] if Path(path).is_absolute() or ".." in path]
+
+
+def test_no_shipped_detector_has_learned_from_unseen_sources():
+    unseen = set(pd.read_csv(TABLES[1], dtype=str)["source"])
+    collected = set(pd.read_csv(TABLES[0], dtype=str)["source"])
+    assert not unseen & collected
+    for name in paths.SHIPPED:
+        recipe = json.loads(paths.detector_file(paths.model_folder(name)).read_text())["recipe"]
+        learned = set(re.findall(r'"(?:real|fake)/([^"]+)"', json.dumps(recipe)))
+        assert learned and not unseen & learned

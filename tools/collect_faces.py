@@ -1,11 +1,13 @@
-"""Collect the photos that tools/collected_faces.csv lists, from the repositories that hold them.
+"""Collect photos of faces, real and fake, from the public repositories that hold them.
 
     python tools/collect_faces.py --out data/collected
+    python tools/collect_faces.py --table tools/unseen_faces.csv --out data/unseen
 
-All are public. Each repository is cloned (`git clone --depth 1`) into --clones, or used as it lies
-there as `owner+name`; each photo is checked by its md5, and left out and counted where it has
-changed since. Then `manifest.csv` is written, which `read_dataset` reads. What is there already
-stays.
+`collected_faces.csv` lists photos to train with and to test on, `unseen_faces.csv` those of sources
+that no shipped detector learns from, for `benchmarks/unseen.py`. Each repository is cloned (`git
+clone --depth 1`) into --clones, or used as it lies there as `owner+name`; each photo is checked by
+its md5, and left out and counted where it has changed since. Then `manifest.csv` is written, which
+`read_dataset` reads. What is there already stays.
 """
 
 import argparse
@@ -37,9 +39,10 @@ def main() -> int:
     """Collect the photos; return 1 where none was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--table", type=Path, default=TABLE, help="which photos")
     parser.add_argument("--clones", type=Path, help="of the repositories; by default below --out")
     options = parser.parse_args()
-    table = pd.read_csv(TABLE, dtype=str)
+    table = pd.read_csv(options.table, dtype=str)
     for name, photos in table.groupby("repo"):
         left = [row for row in photos.itertuples() if not (options.out / row.path).is_file()]
         git = repository(name, options.clones or options.out / "clones") if left else None

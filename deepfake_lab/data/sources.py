@@ -37,6 +37,7 @@ class Source:
 
 _RESEARCH = "research only, not commercial"
 _LISTED = "as of each repository, see tools/collected_faces.csv"
+_UNSEEN = "as of each repository, see tools/unseen_faces.csv"
 
 _KNOWN = (
     Source("140k", "real", PHOTO, "FFHQ portraits from Flickr (Karras et al., CVPR 2019), as in "
@@ -157,6 +158,39 @@ _KNOWN = (
            "it took pictures made by AI (by their numbers)", "Pixabay licence"),
     Source("web_portraits", "real", PHOTO, "portraits of speakers and staff from the web sites of "
            "open-source conferences, of rOpenSci and of 18F", _LISTED),
+    Source("openforensics", "real", PHOTO, "faces of 256 px that their repository calls real; by "
+           'names and look of OpenForensics (Le et al., ICCV 2021), as in Kaggle\'s "deepfake and '
+           'real images"', _UNSEEN),
+    Source("openforensics", "fake", "swap", "faces of 256 px that the same repository calls fake; "
+           "by names and look the face swaps of OpenForensics", _UNSEEN),
+    Source("swap_programs", "fake", "swap", "sample results of seven face-swap programs, SimSwap "
+           "and ReSwapper among them", _UNSEEN),
+    Source("human_or_ai", "real", PHOTO, "human faces of a perception test (by their names FFHQ "
+           "portraits chosen by Nightingale and Farid, PNAS 2022)", _UNSEEN),
+    Source("human_or_ai", "fake", "gan", "AI faces of the same test (by their names StyleGAN2)",
+           _UNSEEN),
+    Source("stylegan2_seeds", "fake", "gan", "faces made with StyleGAN2-ADA's code", _UNSEEN),
+    Source("stylegan2_students", "fake", "gan", "faces of a StyleGAN2 that was trained on photos "
+           "of students (by names of files and folders)", _UNSEEN),
+    Source("stylegan3_seeds", "fake", "gan", "faces made with StyleGAN3's code", _UNSEEN),
+    Source("imagen_4", "fake", "diffusion", "headshots and portraits by Imagen 4", _UNSEEN),
+    Source("nano_banana_pro", "fake", "diffusion", "headshots by Gemini 3 Pro Image (Nano Banana "
+           "Pro)", _UNSEEN),
+    Source("dalle_2", "fake", "diffusion", "portraits by DALL-E 2", _UNSEEN),
+    Source("flux_web", "fake", "diffusion", "portraits by FLUX, from a web service", _UNSEEN),
+    Source("sdxl_headshots", "fake", "diffusion", "headshots by SDXL", _UNSEEN),
+    Source("sdxl_one_person", "fake", "diffusion", "one invented person by SDXL or FLUX.1",
+           _UNSEEN),
+    Source("sd15_attributes", "fake", "diffusion", "faces by Stable Diffusion 1.5 or a fine-tune "
+           "of it", _UNSEEN),
+    Source("occupations", "fake", "diffusion", "people at work by Stable Diffusion or DALL-E, of a "
+           "study of bias", _UNSEEN),
+    Source("fashn_models", "fake", "diffusion", "fashion models by the service FASHN, whole "
+           "figures (family: by their look)", _UNSEEN),
+    Source("conference_pages", "real", PHOTO, "speakers on the web sites of six conferences, 2015 "
+           "to 2021", _UNSEEN),
+    Source("team_pages", "real", PHOTO, "portraits on team pages of Project Jupyter and of the "
+           "Presidential Innovation Fellows, committed before 2022", _UNSEEN),
 )  # fmt: skip
 
 #: (name, label) -> facts.
