@@ -13,8 +13,7 @@ picture a window at a random place of a face's frame, changed as photos change o
 and fake drawn alike within each class of resolution (`even_shares`), some of the fakes forged on
 the fly from real photos; the learning rate rises, then falls along a cosine; what is kept is the
 moving average of the weights. With `--start` a trained detector's weights take the place of
-ImageNet's, the training is shorter and sees whole frames, and the end lies between both
-(`CONTINUED`). An interrupted training goes on after its last whole epoch when the same command is
+ImageNet's, and the training is shorter and sees whole frames (`CONTINUED`). An interrupted training goes on after its last whole epoch when the same command is
 given again.
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/`,
@@ -78,13 +77,9 @@ RECIPES = {
 
 #: What is different where a trained detector goes on learning, from more photos than it knew. It
 #: sees whole frames, as it is asked: windows of 160 px go through twice as fast, and in the same
-#: time they made it worse (validation, macro AUC .942 against .955; before, .951). In the end its
-#: weights are `learned` of the new ones and the rest of the old: it forgets less. Two cores take
+#: time they made it worse (validation, macro AUC .942 against .955; before, .951). Two cores take
 #: about 18 minutes for an epoch.
-#: Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
-#:     arXiv:2109.01903; 0.4, 0.7 and 1 were compared on validation photos.
-CONTINUED = {"window": None, "epochs": 3, "learning_rate": 3e-4, "warmup": 0.05,
-             "learned": 0.7}  # fmt: skip
+CONTINUED = {"window": None, "epochs": 3, "learning_rate": 3e-4, "warmup": 0.05}
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
@@ -200,7 +195,7 @@ def _fit(
     name, size, dropout = (settings.pop(key) for key in ("model", "image_size", "dropout"))
     window = settings.pop("window", None) or size
     top_blocks = settings.pop("top_blocks", None)
-    start, learned = settings.pop("start", None), settings.pop("learned", 1.0)
+    start = settings.pop("start", None)
     model = models.build_model(name, size if window == size else None, dropout=dropout, seed=seed)
     if start is not None:
         model.set_weights(start.get_weights())
@@ -214,11 +209,7 @@ def _fit(
         model, train, _some(splits["valid"]), mix=mix, seed=seed, checkpoint=checkpoint, **settings
     )
     whole = models.build_model(name, size, dropout=dropout, seed=seed)
-    weights = model.get_weights()
-    if start is not None:
-        pairs = zip(start.get_weights(), weights)
-        weights = [(1 - learned) * before + learned * after for before, after in pairs]
-    whole.set_weights(weights)
+    whole.set_weights(model.get_weights())
     return whole, history
 
 
