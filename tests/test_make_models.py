@@ -105,7 +105,7 @@ def test_the_recipe_is_kept_with_what_an_epoch_drew(home):
 
 def test_a_training_that_goes_on_from_a_detector_says_from_which(home, monkeypatch):
     before = json.loads((home / "models" / "cnn" / "detector.json").read_text())
-    further = {"epochs": 1, "learning_rate": 1e-6, "learned": 0.5}
+    further = {"epochs": 1, "learning_rate": 1e-6}
     monkeypatch.setattr(make_models, "CONTINUED", further)
     start = ["make_models.py", "train", "cnn", "--start", str(home / "models" / "cnn")]
     monkeypatch.setattr(sys, "argv", [*start, "--name", "further"])

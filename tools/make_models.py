@@ -13,8 +13,8 @@ picture a window at a random place of a face's frame, changed as photos change o
 and fake drawn alike within each class of resolution (`even_shares`), some of the fakes forged on
 the fly from real photos; the learning rate rises, then falls along a cosine; what is kept is the
 moving average of the weights. With `--start` a trained detector's weights take the place of
-ImageNet's, and the training is shorter and sees whole frames (`CONTINUED`). An interrupted training goes on after its last whole epoch when the same command is
-given again.
+ImageNet's, and the training is shorter and sees whole frames (`CONTINUED`). An interrupted training
+goes on after its last whole epoch when the same command is given again.
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/`,
 `more/` and `collected/` (each a manifest.csv with several sources of photos and of fakes; those of
