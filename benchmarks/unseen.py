@@ -1,15 +1,15 @@
-"""Measure a detector on photos of sources that it has never learned from.
+"""Measure detectors on photos of sources that they have never learned from.
 
-    python tools/collect_faces.py --out data/collected
-    python benchmarks/unseen.py [--data collected] [--models efficientnet cnn]
+    python tools/collect_faces.py --table tools/unseen_faces.csv --out data/unseen
+    python benchmarks/unseen.py [--data unseen] [--models efficientnet cnn]
 
 Test photos of the sources that a detector was trained on say how it does on more of the same.
-This asks about all photos of the others, and says by kind and by source how far its scores order
-them (AUC, with intervals over persons) and how often its verdict is wrong. Some of them are more of
-a kind that it knows: ``ffhq_1024``, ``140k_web`` and ``ciplab_more`` are other photos of FFHQ, of
-140k and of CIPLAB's set. The figures go to ``benchmarks/unseen.json``, each detector's in place of
-its former ones. Of a detector for which no real or no fake ones are left, those of its predecessor
-stay: the same command repeats them where models/README.md says how to go back to that one.
+`tools/unseen_faces.csv` lists photos of others, which no shipped detector learns from or is
+calibrated on. This asks about them, and says by kind and by source how far the scores order them
+(AUC, with intervals over persons) and how often the verdict is wrong. Most of these fakes came as
+large PNG files and most of the real photos as JPEG: so all are asked about once more after half
+their size and JPEG 40 (``worn``), when no format tells them apart. The figures go to
+``benchmarks/unseen.json``, each detector's in place of its former ones.
 """
 
 import argparse
@@ -24,11 +24,15 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import evaluate
 from deepfake_lab.evaluation.assessment import tables_of
+from deepfake_lab.evaluation.degradations import degraded_answers
 from deepfake_lab.evaluation.labelled import gather
 
 SCORES = ("roc_auc", "tpr_at_1_fpr")
 VERDICTS = ("false_alarm_rate", "miss_rate")
 PARTS = ("value", "low", "high")
+
+#: See :func:`deepfake_lab.photos.images.degrade`.
+WORN = ("messenger", 40)
 
 
 def learned(detector: Detector) -> set[str]:
@@ -40,11 +44,8 @@ def measured(detector: Detector, rows: pd.DataFrame) -> dict:
     """Return what a detector says of photos (N rows of a manifest) of unseen sources."""
     predictions = detector.predict_many(rows)
     tables = tables_of(predictions)
-    kinds, sources = tables["families"], tables["sources"]
-    found = {
-        row["family"]: {"photos": row["fake"], **{name: _interval(row, name) for name in SCORES}}
-        for row in kinds[kinds["data"] != "all"].to_dict("records")
-    }
+    sources = tables["sources"]
+    [(_, _, worn)] = degraded_answers(detector, rows, [WORN])
     wrong = {
         f"{row['label']}, {row['source']}": {
             "photos": row["photos"], "wrong": _interval(row, "wrong"),
@@ -56,8 +57,16 @@ def measured(detector: Detector, rows: pd.DataFrame) -> dict:
         "photos": {label: int(n) for label, n in rows["label"].value_counts().items()},
         "created": detector.config["created"], "prior": detector.config["prior"],
         **{name: [round(verdicts[name][part], 4) for part in PARTS] for name in VERDICTS},
-        "kinds": found, "sources": wrong,
+        "kinds": _by_kind(tables), "worn": _by_kind(tables_of(worn)), "sources": wrong,
     }  # fmt: skip
+
+
+def _by_kind(tables: dict[str, pd.DataFrame]) -> dict[str, dict]:
+    kinds = tables["families"]
+    return {
+        row["family"]: {"photos": row["fake"], **{name: _interval(row, name) for name in SCORES}}
+        for row in kinds[kinds["data"] != "all"].to_dict("records")
+    }
 
 
 def _interval(row: dict, name: str) -> list[float | None]:
@@ -69,18 +78,16 @@ def _interval(row: dict, name: str) -> list[float | None]:
 def main() -> int:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", nargs="+", default=["collected"])
+    parser.add_argument("--data", nargs="+", default=["unseen"])
     parser.add_argument("--models", nargs="+", default=["efficientnet", "cnn"])
     options = parser.parse_args()
     try:
         photos = gather(options.data, "all").manifest
         figures = {}
         for detector in map(Detector.load, options.models):
-            rows = photos[~photos["source"].isin(learned(detector))].reset_index(drop=True)
-            if rows["label"].nunique() < 2:
-                print(f"{detector.name}: no real or no fake photos of unseen sources are left")
-            else:
-                figures[detector.name] = measured(detector, rows)
+            if seen := sorted(learned(detector) & set(photos["source"])):
+                raise UserError(f"{detector.name} has learned from {', '.join(seen)}.")
+            figures[detector.name] = measured(detector, photos)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -91,7 +98,8 @@ def main() -> int:
         wrong = ", ".join(f"{verdict} {found[verdict]}" for verdict in VERDICTS)
         print(f"{name}: {found['photos']}, {wrong}")
         for kind, row in found["kinds"].items():
-            print(f"  {kind}: AUC {row['roc_auc']} of {row['photos']} fakes")
+            worn = found["worn"][kind]["roc_auc"]
+            print(f"  {kind}: AUC {row['roc_auc']} of {row['photos']} fakes, worn {worn}")
     return 0
 
 

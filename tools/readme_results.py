@@ -88,16 +88,12 @@ def summary(models: Path) -> str:
 
 
 def _unseen(models: Path, name: str) -> dict[str, str]:
-    """Return what a detector says of sources that it never learned from, the sums first.
-
-    Of one that has learned from them since, what the one before it said, and that it did.
-    """
+    """Return what a detector says of sources that it never learned from, the sums first."""
     file = models.parent / "benchmarks" / "unseen.json"
     found = json.loads(file.read_text(encoding="utf-8")).get(name) if file.is_file() else None
-    if found is None:
-        return {}
     detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
-    whose = "" if found["created"] == detector["created"] else ", its predecessor"
+    if found is None or found["created"] != detector["created"]:
+        return {}  # another detector of that name
     where = "sources never learned from"
     said = {
         f"{where}, mean over kinds: AUC": views.score(*found["kinds"]["macro"]["roc_auc"]),
@@ -107,11 +103,13 @@ def _unseen(models: Path, name: str) -> dict[str, str]:
     for kind, row in found["kinds"].items():
         if kind not in ("macro", "all"):
             said[f"{where}, {kind}: AUC"] = views.score(*row["roc_auc"])
+    worn = found["worn"]["macro"]["roc_auc"]
+    said[f"{where}, half size, then JPEG 40, mean over kinds: AUC"] = views.score(*worn)
     for source, row in found["sources"].items():
         label, _, source = source.partition(", ")
         other = "fake" if label == "real" else "real"
         said[f"{where}: {label} photos called {other}: {source}"] = views.share(*row["wrong"])
-    return {row: value + whose for row, value in said.items()}
+    return said
 
 
 def _recorded(models: Path) -> dict[str, dict]:
