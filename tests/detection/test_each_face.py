@@ -61,7 +61,8 @@ def test_a_fake_that_lies_on_its_side_is_called_what_it_is_called_upright(shippe
     upright = shipped.predict(fake)
     turned = shipped.predict(np.ascontiguousarray(np.rot90(fake, -quarters)))
     assert (turned.verdict, turned.p_fake) == (upright.verdict, upright.p_fake)
-    assert (turned.faces[0].roll - upright.faces[0].roll) % 360 == pytest.approx(90 * quarters)
+    roll = (turned.faces[0].roll - upright.faces[0].roll) % 360
+    assert roll == pytest.approx(90 * quarters, abs=2)  # two looks, two measurements
 
 
 @pytest.mark.parametrize("degrees", [10, 20, 30, 45])
