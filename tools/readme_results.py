@@ -25,7 +25,7 @@ END = "<!-- end of results -->"
 ENOUGH = 50
 
 #: How many of the figures of :func:`_unseen` the small table shows.
-IN_SHORT = 3
+IN_SHORT = 4
 
 _KINDS = {
     "blend": "blended with itself",
@@ -95,16 +95,16 @@ def _unseen(models: Path, name: str) -> dict[str, str]:
     if found is None or found["created"] != detector["created"]:
         return {}  # another detector of that name
     where = "sources never learned from"
+    worn = f"{where}, half size, then JPEG 40, mean over kinds: AUC"
     said = {
         f"{where}, mean over kinds: AUC": views.score(*found["kinds"]["macro"]["roc_auc"]),
+        worn: views.score(*found["worn"]["macro"]["roc_auc"]),
         f"{where}: real photos called fake": views.share(*found["false_alarm_rate"]),
         f"{where}: fake photos called real": views.share(*found["miss_rate"]),
     }
     for kind, row in found["kinds"].items():
         if kind not in ("macro", "all"):
             said[f"{where}, {kind}: AUC"] = views.score(*row["roc_auc"])
-    worn = found["worn"]["macro"]["roc_auc"]
-    said[f"{where}, half size, then JPEG 40, mean over kinds: AUC"] = views.score(*worn)
     for source, row in found["sources"].items():
         label, _, source = source.partition(", ")
         other = "fake" if label == "real" else "real"
