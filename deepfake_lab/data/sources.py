@@ -157,12 +157,50 @@ _KNOWN = (
     Source("pixabay_people", "real", PHOTO, "stock photos of men and women from Pixabay, of before "
            "it took pictures made by AI (by their numbers)", "Pixabay licence"),
     Source("web_portraits", "real", PHOTO, "portraits of speakers and staff from the web sites of "
-           "open-source conferences, of rOpenSci and of 18F", _LISTED),
+           "open-source communities and of 18F, and profile pictures", _LISTED),
     Source("openforensics", "real", PHOTO, "faces of 256 px that their repository calls real; by "
            'names and look of OpenForensics (Le et al., ICCV 2021), as in Kaggle\'s "deepfake and '
-           'real images"', _UNSEEN),
+           'real images"', _LISTED),
     Source("openforensics", "fake", "swap", "faces of 256 px that the same repository calls fake; "
-           "by names and look the face swaps of OpenForensics", _UNSEEN),
+           "by names and look the face swaps of OpenForensics", _LISTED),
+    Source("sdfd", "fake", "diffusion", "faces by Stable Diffusion 2.1, of people and headwear of "
+           "many kinds (SDFD)", _LISTED),
+    Source("flux_politicians", "real", PHOTO, "press photos and video frames of politicians of "
+           "Ecuador", "MIT"),
+    Source("flux_politicians", "fake", "diffusion", "the same politicians by FLUX.1 dev, "
+           "fine-tuned on each of them", "MIT"),
+    Source("perception_study", "real", PHOTO, "portraits of 512 px of a perception study", _LISTED),
+    Source("perception_study", "fake", "gan", "faces of the same study (by their years and look of "
+           "ProGAN, StyleGAN and StyleGAN2)", _LISTED),
+    Source("students_gans", "real", PHOTO, "photos of the set of ciplab, shrunk to 128 px",
+           _LISTED),
+    Source("students_gans", "fake", "gan", "faces of 128 px by BEGAN and ProGAN", _LISTED),
+    Source("students_stargan", "fake", "edit", "celebrity photos of 128 px with attributes changed "
+           "by StarGAN", _LISTED),
+    Source("styleclip", "fake", "gan", "celebrities as StyleGAN2 draws them (inversions of "
+           "StyleCLIP)", "MIT"),
+    Source("celeba_hq_inputs", "real", PHOTO, "portraits, sharp, blurred and old ones, that "
+           "research code restores or edits (many of CelebA-HQ)", _LISTED),
+    Source("aging_inpainting", "real", PHOTO, "celebrity photos, the inputs of research code for "
+           "ageing and inpainting", _LISTED),
+    Source("aging_inpainting", "fake", "edit", "faces aged by GANs or inpainted by diffusion, from "
+           "research code", _LISTED),
+    Source("ai_people", "real", PHOTO, "photos of people of guessing games and inputs of research "
+           "code", _LISTED),
+    Source("ai_people", "fake", "diffusion", "people of guessing games, galleries and web pages, "
+           "by generators that most of them do not name (family: by their look)", _LISTED),
+    Source("today_gemini", "fake", "diffusion", "portraits by Gemini, most of them of one man",
+           _LISTED),
+    Source("fei", "real", PHOTO, "portraits before a plain wall, turned heads (FEI Face Database)",
+           _RESEARCH),
+    Source("uk_mps", "real", PHOTO, "official portraits of members of the UK's parliament, 120 x "
+           "160 px", _LISTED),
+    Source("celebrities_web", "real", PHOTO, "press photos of celebrities, more than half of "
+           "them of two people", _LISTED),
+    Source("web_faces", "real", PHOTO, "web photos of people without a mask (from a set of face "
+           "masks)", _LISTED),
+    Source("inswapper", "fake", "swap", "portraits of FFHQ with another's face, by inswapper",
+           _UNSEEN),
     Source("swap_programs", "fake", "swap", "sample results of seven face-swap programs, SimSwap "
            "and ReSwapper among them", _UNSEEN),
     Source("human_or_ai", "real", PHOTO, "human faces of a perception test (by their names FFHQ "
