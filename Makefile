@@ -63,7 +63,7 @@ pictures: $(INSTALLED)  ## draw the pictures of README and site anew (needs Chro
 	$(BIN)/python tools/thumbnails.py
 
 notebooks: $(INSTALLED)  ## run the notebooks with their defaults and store the outputs
-	DEEPFAKE_LAB_HOME=$(CURDIR)/build/notebooks $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
+	DEEPFAKE_LAB_HOME="$(CURDIR)/build/notebooks" $(BIN)/jupyter nbconvert --to notebook --execute --inplace \
 		--log-level=WARN notebooks/*.ipynb
 	$(BIN)/nbstripout --keep-output --keep-count --drop-output-type stream:stderr \
 		--extra-keys "metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution" \

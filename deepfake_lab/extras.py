@@ -15,11 +15,9 @@ EXTRAS = dict.fromkeys(
 ) | {
     "kagglehub": "download", "pillow_heif": "heic", "c2pa": "provenance",
     "onnxruntime": "export", "tf2onnx": "export",
-    "dask": "cluster", "distributed": "cluster", "fsspec": "cluster", "optuna": "cluster",
-}  # fmt: skip
-EXTRAS |= dict.fromkeys(
+} | dict.fromkeys(
     ("dask", "distributed", "filelock", "fsspec", "optuna", "psutil"), "cluster"
-)
+)  # fmt: skip
 
 
 def require(module: str) -> None:

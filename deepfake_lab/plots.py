@@ -12,7 +12,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from sklearn import metrics as sk
@@ -326,18 +325,6 @@ def plot_prediction(prediction: Prediction, evidence: np.ndarray | None = None) 
         ax.axis("off")
     figure.suptitle(str(prediction), fontsize=11)
     return figure
-
-
-def plot_face_box(photo: np.ndarray, prediction: Prediction, ax: Axes | None = None) -> Axes:
-    """Show the whole photo, (H, W, 3) uint8, with the face and the square that was judged."""
-    ax = ax or _axes(4, 3)
-    ax.imshow(photo)
-    ax.add_patch(Polygon(prediction.framed.square.corners, fill=False, ec="white", lw=2))
-    face = prediction.framed.face
-    if face is not None:
-        ax.add_patch(Polygon(face.corners, fill=False, ec="yellow", lw=1))
-    ax.axis("off")
-    return ax
 
 
 def _axes(width: float, height: float) -> Axes:

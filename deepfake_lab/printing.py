@@ -1,6 +1,7 @@
 """What a terminal may be given: text that other people chose, names above all, made harmless."""
 
 import re
+from collections.abc import Iterable
 
 # Control characters (C0, DEL, C1), separators of lines, marks that turn the direction of writing,
 # and the half characters by which Python stands for bytes of a name that are not UTF-8.
@@ -15,6 +16,11 @@ def printable(text: object) -> str:
     ``\xe9``. All else, spaces and letters of any script, stays.
     """
     return _HARMFUL.sub(lambda found: _escaped(found[0]), str(text))
+
+
+def printable_lines(lines: Iterable[object]) -> str:
+    """Return lines below one another, each of them :func:`printable`."""
+    return "\n".join(map(printable, lines))
 
 
 def unicode_name(path: str) -> str:

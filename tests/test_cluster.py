@@ -195,6 +195,19 @@ def test_photos_at_an_address_are_read_by_the_workers(client, detector):
     assert list(found["p_fake"]) == list(detector.predict_many(FILES[:3])["p_fake"])
 
 
+def test_at_an_address_a_photo_is_what_it_is_in_a_folder():
+    from deepfake_lab.photos.listing import find_photos
+
+    photo = FILES[0].read_bytes()
+    film = b"\0\0\0\x14ftypqt  " + bytes(60)
+    fill({"/mixed/IMG_1": photo, "/mixed/b.jxl": b"\xff\x0a" + bytes(60), "/mixed/c.jpg": photo})
+    fill({"/mixed/film.mov": film, "/mixed/notes.txt": b"x"})
+    beside: list[str] = []
+    found = [one.name for one in find_photos(["memory://mixed"], beside)]
+    assert found == ["IMG_1", "b.jxl", "c.jpg"]
+    assert beside == ["film.mov: no image by its ending (.mov) nor by its content"]
+
+
 def test_an_audit_on_a_cluster_finds_what_one_here_finds(client, monkeypatch, tmp_path):
     from deepfake_lab.auditing.survey import audit
 

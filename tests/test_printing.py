@@ -1,10 +1,18 @@
 """Names that other people chose, on their way to a terminal or into a file."""
 
 import os
+import shutil
 
+import pandas as pd
 import pytest
 
+from deepfake_lab import paths
+from deepfake_lab.cli import main
+from deepfake_lab.data.datasets import read_dataset
+from deepfake_lab.evaluation.views import aligned
 from deepfake_lab.printing import printable, unicode_name
+
+SAMPLE = paths.project() / "data" / "sample"
 
 
 @pytest.mark.parametrize(
@@ -34,3 +42,17 @@ def test_letters_of_any_script_stay(name):
 def test_a_name_that_is_no_unicode_can_be_written_as_utf8():
     assert unicode_name("lat\udce9 é.jpg") == r"lat\xe9 é.jpg"
     assert unicode_name("new\nline") == "new\nline"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names there")
+def test_no_summary_obeys_a_name(tmp_path, capsys):
+    for label in ("real", "fake"):
+        (tmp_path / label).mkdir()
+        for photo in sorted((SAMPLE / label).glob("*.jpg"))[:8]:
+            shutil.copy(photo, tmp_path / label)
+    (tmp_path / "real" / "x\x1b]0;mine\x07\ny.jpg").write_bytes(b"no photo")
+    said = read_dataset(tmp_path).summary()
+    assert r"x\x1b]0;mine\x07\ny.jpg: not a readable image" in said and "\x1b" not in said
+    assert main(["audit", str(tmp_path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    assert aligned(pd.DataFrame({"run": ["a\x1b[31m"]})).splitlines()[1].strip() == r"a\x1b[31m"

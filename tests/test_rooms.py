@@ -11,8 +11,8 @@ LIBRARY = Path(__file__).resolve().parent.parent / "deepfake_lab"
 #: Each floor may use the floors before it and its own room.
 ORDER = (
     (
-        "errors", "extras", "colors", "paths", "environment", "interrupts", "litert", "overlap",
-        "printing", "progress",
+        "errors", "extras", "colors", "paths", "environment", "interrupts", "litert", "locks",
+        "overlap", "printing", "progress",
     ),
     ("workers", "cluster"),
     ("photos",),

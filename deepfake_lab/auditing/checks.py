@@ -50,6 +50,7 @@ class Finding:
 _READING = {
     "empty file": ("medium", "copy or download it again"),
     "not an image": ("medium", "delete it, or save the picture anew"),
+    "no decoder": ("medium", "install what its line names, or convert it to JPEG"),
     "name not UTF-8": ("medium", "rename it"),
     "unreadable file": ("medium", "give yourself permission to read it"),
     "unreadable folder": ("medium", "give yourself permission to open it"),

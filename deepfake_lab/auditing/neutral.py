@@ -21,6 +21,7 @@ from deepfake_lab.data import duplicates, facts, factstore
 from deepfake_lab.data.datasets import COLUMNS, Dataset
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
+from deepfake_lab.printing import printable_lines
 from deepfake_lab.progress import progress
 
 #: Of photos that belong together, those in the first of these splits stay.
@@ -77,7 +78,7 @@ class Prepared:
         for row in self.compare().itertuples():
             lines.append(f"  {row.signal:27} {row.before:6.2f} {row.after:6.2f}  {row.outcome}")
         lines += ["", f"Before: {self.before.verdict}", f"After:  {self.after.verdict}"]
-        return "\n".join(lines)
+        return printable_lines(lines)
 
 
 def prepare(

@@ -7,6 +7,7 @@ import pandas as pd
 from deepfake_lab.auditing import checks
 from deepfake_lab.auditing.checks import Finding
 from deepfake_lab.data.datasets import Dataset
+from deepfake_lab.printing import printable_lines
 
 
 @dataclass(frozen=True)
@@ -54,4 +55,4 @@ class Results:
                 lines.append(
                     f"  {row.signal:19} {row.auc:.2f}  ({row.low:.2f} to {row.high:.2f}){mark}"
                 )
-        return "\n".join(lines)
+        return printable_lines(lines)

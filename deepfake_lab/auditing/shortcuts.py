@@ -112,21 +112,7 @@ def advice(signal: str) -> str:
     return known.get(signal, f"{_RESAVE}; what is left after that must be trained away")
 
 
-def auc_with_interval(
-    fake: np.ndarray, scores: np.ndarray, group: np.ndarray, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the area under the ROC curve and a 95% interval from a bootstrap over groups.
-
-    Args:
-        fake: (N,) bool, the positive class.
-        scores: (N,) float, higher for FAKE.
-        group: (N,) int, what is drawn together.
-        seed: of the bootstrap.
-    """
-    return _auc_with_interval(fake, scores, group, _draws(int(group.max()) + 1, seed))
-
-
-def _draws(groups: int, seed: int) -> np.ndarray:
+def draws(groups: int, seed: int) -> np.ndarray:
     """Return how often each group is drawn in each bootstrap sample, (groups, RESAMPLES + 1).
 
     Column 0 is the data as it is: each group once.
@@ -138,9 +124,17 @@ def _draws(groups: int, seed: int) -> np.ndarray:
     return np.ascontiguousarray(weights.T)
 
 
-def _auc_with_interval(
+def auc_with_interval(
     fake: np.ndarray, scores: np.ndarray, group: np.ndarray, weights: np.ndarray
 ) -> tuple[float, float, float]:
+    """Return the area under the ROC curve and a 95% interval from a bootstrap over groups.
+
+    Args:
+        fake: (N,) bool, the positive class.
+        scores: (N,) float, higher for FAKE.
+        group: (N,) int, what is drawn together, numbered from 0.
+        weights: how often each group is drawn, see :func:`draws`.
+    """
     # Only the order of scores counts: 100 levels of it are enough for two digits.
     ranked = np.unique(scores, return_inverse=True)[1]
     if ranked.max() >= _LEVELS:
@@ -167,7 +161,7 @@ def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
     log_odds: list[np.ndarray] = []
 
     def add(name: str, rows_used: np.ndarray, scores: np.ndarray) -> None:
-        auc, low, high = _auc_with_interval(is_fake[rows_used], scores, group[rows_used], weights)
+        auc, low, high = auc_with_interval(is_fake[rows_used], scores, group[rows_used], weights)
         found = auc > THRESHOLD and low > (SURE if pair == "all" else SURE_OF_PAIR)
         rows.append((name, pair, real, fake, int(rows_used.sum()), auc, low, high, found))
 
@@ -176,7 +170,7 @@ def _rows(table: pd.DataFrame, real: str, fake: str, seed: int) -> list[tuple]:
     fold = _folds(group, is_fake, seed)
     if fold is None:
         return []
-    weights = _draws(int(group.max()) + 1, seed)
+    weights = draws(int(group.max()) + 1, seed)
     everything = np.ones(len(table), bool)
     for signal in SIGNALS:
         if signal.name == "source" and (real != "all" or not _several_sources(table)):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,12 +100,7 @@ def _read_once(
 
 def _table(dataset: Dataset, share: float) -> pd.DataFrame:
     manifest = dataset.manifest
-    root, files = dataset.folder, manifest["file"].tolist()
-    if not root.is_dir():  # several data sets that were joined
-        paths = manifest["path"].astype(str).tolist()
-        root = Path(os.path.commonpath(paths))
-        files = [os.path.relpath(path, root) for path in paths]
-    found = factstore.collect(root, files, facts.PIXELS, share)
+    found = factstore.collect_anywhere(manifest["path"].astype(str).tolist(), facts.PIXELS, share)
     fresh = [name for name in facts.RECORD.fields or () if name not in manifest and name != "thumb"]
     columns = {name: found[name] for name in fresh} | {"mode": np.char.decode(found["mode"])}
     table = pd.concat([manifest, pd.DataFrame(columns)], axis="columns")

@@ -23,6 +23,7 @@ from papermill.exceptions import PapermillExecutionError
 from deepfake_lab import paths
 from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.errors import UserError
+from deepfake_lab.locks import lock
 
 #: What a run was given and what it took by default; a folder that holds it is a run's.
 RECORD = "parameters.yaml"
@@ -326,15 +327,7 @@ def _place(data: str) -> str:
 def _locked(file: Path) -> Iterator[None]:
     """Keep other runs out of the folder that this file lies in, until the end."""
     with file.open("r+b") as stream:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two runs that go on in one folder are not told apart there
-            pass
-        else:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise UserError(f"Another run is writing {file.parent}: wait for it.") from error
+        lock(stream.fileno(), file.parent)
         yield
 
 

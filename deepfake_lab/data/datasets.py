@@ -7,6 +7,7 @@ are looked at, groups are found and missing splits are made. From here on a labe
 
 import hashlib
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,9 +21,9 @@ from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect, tables_unused
 from deepfake_lab.data.sources import dataset_name, with_origin
 from deepfake_lab.data.tables import LABELS
 from deepfake_lab.errors import UserError
-from deepfake_lab.photos.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE
+from deepfake_lab.photos.images import EXTENSIONS, MAX_PIXELS, MIN_SIDE, why_no_decoder
 from deepfake_lab.photos.listing import tell_passed_over
-from deepfake_lab.printing import unicode_name
+from deepfake_lab.printing import printable_lines, unicode_name
 
 #: Columns of the manifest frame, in this order; others that a manifest.csv has come after them.
 COLUMNS = [
@@ -74,7 +75,7 @@ class Dataset:
         if len(self.problems):
             lines.append(f"  {len(self.problems):,} problems, see .problems; the first ones:")
             lines += [f"    {row.file}: {row.problem}" for row in self.problems[:5].itertuples()]
-        return "\n".join(lines)
+        return printable_lines(lines)
 
     def counts(self) -> pd.DataFrame:
         """Return the number of images, splits in rows and labels in columns."""
@@ -210,11 +211,9 @@ def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     """Add what the files themselves say; leave out those that are no images."""
     frame = frame.reset_index(drop=True)
     found = factstore.collect(root, frame["file"].tolist())
-    reasons = pd.Series(found["state"]).map(_REASONS)  # NaN: usable as far as its header says
-    bad = reasons.notna().to_numpy()
+    bad = np.isin(found["state"], list(_REASONS))  # the others are usable, says their header
     unusable = [
-        Problem(file, reason, facts.STATES[state])
-        for file, reason, state in zip(frame["file"][bad], reasons[bad], found["state"][bad])
+        _unusable(root, file, state) for file, state in zip(frame["file"][bad], found["state"][bad])
     ]
     found, frame = found[~bad], frame[~bad].reset_index(drop=True)
     frame["path"] = [os.path.join(root, file) for file in frame["file"]]
@@ -223,6 +222,16 @@ def _with_file_facts(root: Path, frame: pd.DataFrame) -> tuple[pd.DataFrame, lis
     frame["format"] = np.char.decode(found["format"])
     frame["fingerprint"] = [f"{fingerprint:016x}" for fingerprint in found["fingerprint"].tolist()]
     return frame, unusable
+
+
+def _unusable(root: Path, file: str, state: int) -> Problem:
+    """Return why a file is left out; of an image without a decoder here, what would read it."""
+    if state == facts.NOT_AN_IMAGE:
+        with suppress(OSError), open(os.path.join(root, file), "rb") as stream:
+            why = why_no_decoder(stream.read(64))
+            if why:
+                return Problem(file, f"{why}: left out", "no decoder")
+    return Problem(file, _REASONS[state], facts.STATES[state])
 
 
 def _check_labels(

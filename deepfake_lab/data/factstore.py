@@ -24,7 +24,7 @@ from platformdirs import user_cache_path
 
 from deepfake_lab.data import facts as facts_of
 from deepfake_lab.extras import require
-from deepfake_lab.photos import faces, images
+from deepfake_lab.photos import images
 from deepfake_lab.printing import printable
 from deepfake_lab.progress import progress
 
@@ -91,11 +91,19 @@ def collect(
     return result
 
 
-def collect_anywhere(photos: Sequence[str], level: int = facts_of.HEADER) -> np.ndarray:
+def collect_anywhere(
+    photos: Sequence[str], level: int = facts_of.HEADER, face_share: float = 0.0
+) -> np.ndarray:
     """Return the facts of photos anywhere on this machine, (N,); as :func:`collect` does."""
     places = [os.path.abspath(photo) for photo in photos]
-    root = os.path.commonpath([os.path.dirname(place) for place in places]) if places else "."
-    return collect(Path(root), [os.path.relpath(place, root) for place in places], level)
+    drives = np.array([os.path.splitdrive(place)[0] for place in places])
+    result = np.zeros(len(places), facts_of.RECORD)
+    for drive in np.unique(drives):  # of Windows; elsewhere all is one
+        rows = np.flatnonzero(drives == drive)
+        root = os.path.commonpath([os.path.dirname(places[row]) for row in rows])
+        files = [os.path.relpath(places[row], root) for row in rows]
+        result[rows] = collect(Path(root), files, level, face_share)
+    return result
 
 
 def remembered(key: str) -> str | None:
@@ -112,11 +120,16 @@ def remember(key: str, text: str) -> None:
 
 @cache
 def code_version() -> str:
-    """Return a name for the code that finds facts; it changes when one of its files does."""
+    """Return a name for what finds facts: the code that looks at photos, its weights, the decoders.
+
+    It changes when one of them does.
+    """
     digest = hashlib.blake2b(digest_size=8)
-    for module in (facts_of, faces, images):
-        digest.update(Path(str(module.__file__)).read_bytes())
-    digest.update(f"{PIL.__version__} {facts_of.RECORD.descr}".encode())
+    room = Path(str(images.__file__)).parent
+    code = [*sorted(room.glob("*.py")), *sorted((room / "weights").glob("*.tflite"))]
+    for file in (Path(str(facts_of.__file__)), *code):
+        digest.update(file.read_bytes())
+    digest.update(f"{PIL.__version__} {images.formats()} {facts_of.RECORD.descr}".encode())
     return digest.hexdigest()
 
 
@@ -232,8 +245,8 @@ class _Store:
         # Names that are not UTF-8 cannot be asked for; their contents are known all the same.
         if not _is_text(root):
             return known
-        # Every path below the root: "/" + 1 is "0".
-        end = root + chr(ord(os.sep) + 1)
+        # Every path below the root: "/" + 1 is "0". (The root of all ends in "/" itself.)
+        end = root.rstrip(os.sep) + chr(ord(os.sep) + 1)
         place = {path: i for i, path in enumerate(paths)}
 
         def fill(connection: sqlite3.Connection) -> None:

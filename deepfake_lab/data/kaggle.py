@@ -50,7 +50,7 @@ def download(name: str, archive: str | Path = "") -> Path:
             folder.rmdir()  # empty, as was seen above
         part.rename(folder)
     except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror or error}.") from error
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}.") from error
     return folder
 
 

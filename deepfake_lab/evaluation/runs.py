@@ -27,6 +27,9 @@ COLUMNS = (
 #: What a recipe holds and a cell of a table takes: no lists, no mappings.
 _SCALARS = (str, int, float, bool)
 
+#: What reading a run raises whose files are not as they were written.
+_DAMAGED = (AttributeError, LookupError, OSError, TypeError, ValueError, yaml.YAMLError, UserError)
+
 
 def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
     """Return a row for each detector that a run has trained, and for each run without any.
@@ -48,7 +51,7 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
         found = _rows(Path(place).expanduser())
         if not found:
             folder = paths.model_folder(str(place))  # a detector's name, or an error that says so
-            found = {folder: _detector_row(folder, None)}
+            found = {folder: _row(folder, None)}
         rows |= found
     parameters = sorted({name for row in rows.values() for name in row["parameters"]})
     metrics = list(dict.fromkeys(name for row in rows.values() for name in row["metrics"]))
@@ -99,7 +102,7 @@ def _rows(place: Path) -> dict[Path, dict[str, Any]]:
     if _is_detector(place):
         run = place.parent.parent if place.parent.name == "models" else None
         known = run if run and (run / "parameters.yaml").is_file() else None
-        return {place.resolve(): _detector_row(place.resolve(), known)}
+        return {place.resolve(): _row(place.resolve(), known)}
     rows: dict[Path, dict[str, Any]] = {}
     # Hidden folders are being written, or hold what was put aside.
     for depth in ("", "[!.]*/", "[!.]*/[!.]*/"):
@@ -113,10 +116,20 @@ def _rows(place: Path) -> dict[Path, dict[str, Any]]:
 def _run_rows(run: Path) -> dict[Path, dict[str, Any]]:
     detectors = [folder for folder in sorted(run.glob("models/[!.]*")) if _is_detector(folder)]
     if not detectors:
-        why = failure_of(run) or "no detector"
-        status = {"status": why, "parameters": _given(run), "metrics": {}}
-        return {run: {"name": run.name, "run": run.name, "folder": str(run)} | status}
-    return {folder: _detector_row(folder, run) for folder in detectors}
+        return {run: _row(run, run)}
+    return {folder: _row(folder, run) for folder in detectors}
+
+
+def _row(folder: Path, run: Path | None) -> dict[str, Any]:
+    """Return the row of a detector, or of a run without one; of a damaged one it says so."""
+    row = {"run": (run or folder).name, "folder": str(folder), "parameters": {}, "metrics": {}}
+    try:
+        if folder != run:
+            return _detector_row(folder, run)
+        return row | {"parameters": _given(run), "status": failure_of(run) or "no detector"}
+    except _DAMAGED as error:
+        reason = " ".join(str(error).split())
+        return row | {"status": f"damaged ({type(error).__name__}: {reason}): remove it"}
 
 
 def _is_detector(folder: Path) -> bool:
@@ -167,7 +180,7 @@ def _given(run: Path) -> dict[str, Any]:
         return {}
     given = yaml.safe_load(record.read_text(encoding="utf-8")) or {}
     if not isinstance(given, dict):
-        raise UserError(f"{record} holds no parameters: remove it, or the run.")
+        raise UserError(f"{record} holds no parameters")
     return {
         name: value if isinstance(value, _SCALARS) else json.dumps(value)
         for name, value in given.items()

@@ -8,6 +8,7 @@ import math
 import pandas as pd
 
 from deepfake_lab.evaluation.results import Results
+from deepfake_lab.printing import printable, printable_lines
 
 #: table -> column of the view -> (column of the table, how it is written). ``score`` and ``share``
 #: come with an interval, ``score-`` and ``share-`` without.
@@ -168,12 +169,13 @@ def calibration(config: dict) -> str:
 
 def aligned(shown: pd.DataFrame) -> str:
     """Return a view as lines of text: words to the left, numbers to the right."""
-    lines = [list(shown.columns), *shown.values.tolist()]
-    widths = [max(len(str(line[i])) for line in lines) for i in range(len(shown.columns))]
+    cells = [list(shown.columns), *shown.values.tolist()]
+    lines = [[printable(cell) for cell in line] for line in cells]  # names may hold anything
+    widths = [max(len(line[i]) for line in lines) for i in range(len(shown.columns))]
     right = [all(_is_number(cell) for cell in shown[column]) for column in shown]
     return "\n".join(
         "  " + "  ".join(
-            str(cell).rjust(width) if number else str(cell).ljust(width)
+            cell.rjust(width) if number else cell.ljust(width)
             for cell, width, number in zip(line, widths, right)
         ).rstrip()
         for line in lines
@@ -218,7 +220,7 @@ def summary(found: Results) -> str:
         shown = aligned(degradations_by_data(tables["degradations"]))
         parts.append(f"After damage (mean over kinds of fakes)\n{shown}")
     if found.notes:
-        parts.append("\n".join(f"note: {note}" for note in found.notes))
+        parts.append(printable_lines(f"note: {note}" for note in found.notes))
     return "\n\n".join(parts)
 
 

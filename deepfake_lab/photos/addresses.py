@@ -19,8 +19,8 @@ def is_address(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and "://" in name
 
 
-def read(address: str) -> bytes:
-    """Return the content of a file.
+def read(address: str, first: int | None = None) -> bytes:
+    """Return the content of a file, or its first bytes.
 
     Raises:
         UserError: it cannot be read; the line says why.
@@ -28,7 +28,7 @@ def read(address: str) -> bytes:
 
     def content() -> bytes:
         system, path = _opened(address)
-        return system.cat_file(path)
+        return system.cat_file(path, end=first)
 
     return _asked(address, content)
 

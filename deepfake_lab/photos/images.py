@@ -322,13 +322,20 @@ def _why_not_an_image(data: bytes) -> str:
     if not data:
         return "an empty file"
     kind = format_of(data[:64])
-    if kind == "HEIF" and "HEIF" not in formats():
-        return "HEIC, which needs the package pillow-heif: `pip install pillow-heif`"
-    if kind and kind not in formats():
-        return f"{kind} is not read here; convert it to one of {', '.join(formats())}"
     if kind:
-        return f"damaged image (it begins as {kind}, but cannot be opened)"
+        damaged = f"damaged image (it begins as {kind}, but cannot be opened)"
+        return why_no_decoder(data) or damaged
     return "not an image in a format that can be read here"
+
+
+def why_no_decoder(head: bytes) -> str:
+    """Return what would read an image that begins so; empty for one that is read here, or none."""
+    kind = format_of(head[:64])
+    if not kind or kind in formats():
+        return ""
+    if kind == "HEIF":
+        return "HEIC, which needs the package pillow-heif: `pip install pillow-heif`"
+    return f"{kind} is not read here; convert it to one of {', '.join(formats())}"
 
 
 def _opened(name: str, data: bytes) -> Image.Image:

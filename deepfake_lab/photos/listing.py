@@ -37,15 +37,24 @@ def passed_over(path: str) -> str | None:
     if ending in DOCUMENTS or name in _NO_FILES:
         return ""
     try:
-        with open(path, "rb") as file:
-            kind = format_of(file.read(64))
+        kind = format_of(_head(path))
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
+    except UserError as error:  # of an address
+        return str(error)
     if kind in (*FORMATS, "HEIF"):
         return None
     if kind:
         return f"{kind} {NOT_READ}; convert it to one of {', '.join(FORMATS)}"
     return f"no image by its ending ({ending or 'none'}) nor by its content"
+
+
+def _head(path: str) -> bytes:
+    """Return a file's first 64 bytes."""
+    if is_address(path):
+        return addresses.read(path, 64)
+    with open(path, "rb") as file:
+        return file.read(64)
 
 
 def tell_passed_over(reasons: list[str]) -> str:
@@ -87,16 +96,11 @@ def find_photos(
     beside = [] if beside is None else beside
     arguments = [os.path.expanduser(os.fspath(one)) for one in named]
     several = len(arguments) > 1
-    remote = any(map(is_address, arguments))
-    above = (
-        ""
-        if remote
-        else os.path.commonpath([os.path.dirname(os.path.abspath(a)) for a in arguments])
-    )
+    above = _folder_above(arguments)
     seen: set[str] = set()
     for argument in arguments:
         if is_address(argument):
-            photos = _walk_address(argument)
+            photos = _walk_address(argument, beside)
         elif os.path.isdir(argument):
             photos = _walk(argument, beside)
         else:
@@ -113,6 +117,16 @@ def find_photos(
                 name = os.path.relpath(name, above) if above else name
                 name = name.replace(os.sep, "/").lstrip("/")
                 yield Found(found.path, name, found.error)
+
+
+def _folder_above(arguments: list[str]) -> str:
+    """Return the folder that holds all that was named; empty where none does."""
+    if any(map(is_address, arguments)):
+        return ""
+    try:
+        return os.path.commonpath([os.path.dirname(os.path.abspath(a)) for a in arguments])
+    except ValueError:  # they lie on several drives of Windows
+        return ""
 
 
 def _named(path: str) -> str:
@@ -135,7 +149,7 @@ def _real(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _walk_address(root: str) -> Iterator[Found]:
+def _walk_address(root: str, beside: list[str]) -> Iterator[Found]:
     """Yield the photos at an address in the order that :func:`_walk` has."""
     try:
         if not addresses.is_folder(root):
@@ -144,7 +158,7 @@ def _walk_address(root: str) -> Iterator[Found]:
     except UserError as error:
         yield Found(root, os.path.basename(root), str(error))
         return
-    folders, empty = [(root, "")], True
+    folders, empty, known = [(root, "")], True, len(beside)
     while folders:
         folder, prefix = folders.pop()
         below = []
@@ -154,15 +168,19 @@ def _walk_address(root: str) -> Iterator[Found]:
                     continue
                 if is_folder:
                     below.append((address, f"{prefix}{name}/"))
-                elif name.lower().endswith(EXTENSIONS):
+                    continue
+                reason = passed_over(address)
+                if reason is None or NOT_READ in reason:  # an answer says why it has none
                     empty = False
                     yield Found(address, f"{prefix}{name}")
+                elif reason:
+                    beside.append(f"{prefix}{name}: {reason}")
         except UserError as error:
             empty = False
             yield Found(folder, prefix, str(error))
         folders += reversed(below)
     if empty:
-        yield Found(root, "", f"{root}: this folder holds no images.")
+        yield _no_images(root, beside[known:])
 
 
 def _walk(root: str, beside: list[str]) -> Iterator[Found]:
@@ -200,6 +218,9 @@ def _walk(root: str, beside: list[str]) -> Iterator[Found]:
                     beside.append(f"{name}: {reason}")
         folders += reversed(below)
     if empty:
-        mine = beside[known:]
-        also = f" {tell_passed_over(mine)}" if mine else ""
-        yield Found(root, "", f"{root}: this folder holds no images.{also}")
+        yield _no_images(root, beside[known:])
+
+
+def _no_images(root: str, beside: list[str]) -> Found:
+    also = f" {tell_passed_over(beside)}" if beside else ""
+    return Found(root, "", f"{root}: this folder holds no images.{also}")

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from deepfake_lab.errors import UserError
+from deepfake_lab.locks import lock
 from deepfake_lab.photos.listing import place_of
 from deepfake_lab.printing import unicode_name
 
@@ -118,7 +119,7 @@ class ScoreFile:
         except OSError as error:
             raise UserError(f"--out {file}: cannot be written ({error.strerror}).") from error
         try:
-            self._lock()
+            lock(self._journal, self.file)
             os.ftruncate(self._journal, self._whole_length())
             for rows in self._finished():
                 self._check(rows)
@@ -166,25 +167,22 @@ class ScoreFile:
                 fresh.unlink(missing_ok=True)
                 reason = error.strerror or " ".join(str(error).split())
                 raise UserError(f"{self.file}: cannot be written ({reason}).") from error
-        self._part.unlink(missing_ok=True)
+        self._let_go(remove=True)
 
     def close(self) -> None:
         """Let go of the file; what was added stays, to be gone on with."""
         if self._journal >= 0:
-            if os.fstat(self._journal).st_size == 0:
-                self._part.unlink(missing_ok=True)
-            os.close(self._journal)
-            self._journal = -1
+            self._let_go(remove=os.fstat(self._journal).st_size == 0)
 
-    def _lock(self) -> None:
-        try:
-            import fcntl
-        except ImportError:  # Windows: two runs with the same --out are not told apart there
-            return
-        try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"Another run is writing {self.file}: wait for it.") from error
+    def _let_go(self, remove: bool) -> None:
+        """Close the journal. It is removed first, while others are locked out of it."""
+        at_once = os.name != "nt"  # Windows removes no file that is open
+        if remove and at_once:
+            self._part.unlink(missing_ok=True)
+        os.close(self._journal)
+        self._journal = -1
+        if remove and not at_once:
+            self._part.unlink(missing_ok=True)
 
     def _whole_length(self) -> int:
         """Return where the last whole line ends; a kill may have cut the one after it."""
@@ -210,7 +208,8 @@ class ScoreFile:
         if path in self._known:
             self._again.add(path)
             self.counts[self._known[path][1]] -= 1
-        self._known[path] = hash((row["bytes"], row["modified"])), verdict
+        # Of an address neither is known; a CSV gives the time back as "".
+        self._known[path] = hash((row["bytes"], row["modified"] or None)), verdict
         self.counts[verdict] += 1
 
     def _last_rows(self) -> Iterator[Row]:

@@ -30,6 +30,8 @@ class Rate:
     high: float
 
     def __str__(self) -> str:
+        if np.isnan(self.value):
+            return "an unknown share (its test has none)"
         return f"{self.value:.0%} (95% interval {self.low:.0%} to {self.high:.0%})"
 
 

@@ -53,8 +53,9 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Names by which a browser on this machine calls a server that listens on loopback only.
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
+#: Names by which a browser on this machine calls a server that listens on loopback only; all the
+#: addresses of loopback are such names, too.
+LOOPBACK_NAMES = ("localhost", "[::1]")
 _WRONG_HOST = (
     "This server answers its own machine only: open it as http://127.0.0.1 with its port, start it "
     "with --host to let others in, or with --trust-proxy 1 behind a proxy."
@@ -177,7 +178,8 @@ def sample(number: str) -> str:
     chosen = _sample(number)
     counter = _counter()
     with counter.desk.place():
-        answer = counter.illustrated(Upload(f"sample {number}", chosen.path.read_bytes()))
+        prior = uploads.read_prior(request.args.get("prior", "").encode())
+        answer = counter.illustrated(Upload(f"sample {number}", chosen.path.read_bytes()), prior)
     content = {"results": [(answer.prediction.name, answer)], "truth": chosen.truth}
     if "fragment" in request.args:
         return render_template("results.html", **content)
@@ -272,7 +274,8 @@ def _refuse_other_names() -> None:
 
     Else a site could give its own name this machine's address, and its script would read answers.
     """
-    if re.sub(r":\d+$", "", request.host) not in LOOPBACK_NAMES:
+    name = re.sub(r":\d+$", "", request.host)
+    if name not in LOOPBACK_NAMES and not re.fullmatch(r"127(\.\d{1,3}){3}", name):
         raise Problem("bad_request", _WRONG_HOST)
 
 

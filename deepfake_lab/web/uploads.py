@@ -46,7 +46,7 @@ def read_form(request: Request) -> tuple[list[Upload], float | None]:
         if name == "photos" and (file_name or content):
             uploads.append(Upload(clean_name(file_name), content))
         if name == "prior":
-            priors.append(_read_prior(content))
+            priors.append(read_prior(content))
         if len(uploads) > limits.MAX_FILES:
             raise Problem("too_many_files")
     if not uploads:
@@ -60,7 +60,12 @@ def read_form(request: Request) -> tuple[list[Upload], float | None]:
 _PRIOR = re.compile(rb"0?[.][0-9]{0,5}[1-9][0-9]{0,5}")
 
 
-def _read_prior(content: bytes) -> float | None:
+def read_prior(content: bytes) -> float | None:
+    """Return a share of fakes as it was sent; None where nothing was chosen.
+
+    Raises:
+        Problem: it is no share.
+    """
     if not content:  # a choice that was left as it is
         return None
     if not _PRIOR.fullmatch(content):

@@ -400,9 +400,9 @@ def test_the_interval_is_wider_where_photos_come_in_groups():
     fake = np.arange(400) % 2 == 0
     scores = np.random.default_rng(0).normal(size=400) + fake
     groups = np.arange(400) // 2
-    alone = shortcuts.auc_with_interval(fake, scores, np.arange(400))
+    alone = shortcuts.auc_with_interval(fake, scores, np.arange(400), shortcuts.draws(400, 0))
     repeated = shortcuts.auc_with_interval(
-        np.tile(fake, 10), np.tile(scores, 10), np.tile(groups, 10)
+        np.tile(fake, 10), np.tile(scores, 10), np.tile(groups, 10), shortcuts.draws(200, 0)
     )
     assert alone[0] == pytest.approx(repeated[0], abs=0.01)
     assert repeated[2] - repeated[1] > 0.5 * (alone[2] - alone[1])
@@ -414,7 +414,8 @@ def test_the_auc_is_that_of_scikit_learn():
     rng = np.random.default_rng(0)
     fake = rng.random(2000) < 0.3
     scores = rng.normal(size=2000) + fake
-    auc, low, high = shortcuts.auc_with_interval(fake, scores, np.arange(2000))
+    weights = shortcuts.draws(2000, 0)
+    auc, low, high = shortcuts.auc_with_interval(fake, scores, np.arange(2000), weights)
     assert auc == pytest.approx(roc_auc_score(fake, scores), abs=0.005)
     assert low < auc < high
 

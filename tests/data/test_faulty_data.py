@@ -16,6 +16,7 @@ from deepfake_lab.data.datasets import read_dataset
 from deepfake_lab.data.folders import LABEL_WORDS, word_in
 from deepfake_lab.data.kaggle import download
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos import images
 
 
 @pytest.fixture(autouse=True)
@@ -242,6 +243,21 @@ def test_what_is_passed_over_is_named_with_the_reason(tmp_path):
     assert list(said.index) == ["real/a.jp2", "real/film.mov"]
     assert said.loc["real/a.jp2", "kind"] == "format not read here"
     assert "JPEG 2000 is not read here; convert" in said.loc["real/a.jp2", "problem"]
+
+
+def test_a_photo_without_its_decoder_is_read_once_that_is_installed(tmp_path, monkeypatch):
+    put(tmp_path, number=12)
+    heic = tmp_path / "real/phone.heic"
+    heic.write_bytes(b"\0\0\0\x18ftypheic" + bytes(52))
+    monkeypatch.setattr(images, "formats", lambda: images.FORMATS)
+    factstore.code_version.cache_clear()
+    (said,) = read_dataset(tmp_path).problems.itertuples()
+    assert said.kind == "no decoder" and "pip install pillow-heif" in said.problem
+    before = factstore.code_version()
+    monkeypatch.setattr(images, "formats", lambda: (*images.FORMATS, "HEIF"))
+    factstore.code_version.cache_clear()
+    assert factstore.code_version() != before  # so that it is looked at again
+    factstore.code_version.cache_clear()
 
 
 def test_a_folder_without_a_photo_names_what_it_has(tmp_path):

@@ -166,6 +166,20 @@ def test_a_run_that_stopped_is_listed_with_cell_and_reason(planted, tmp_path):
     assert "stopped" in list_runs(table)
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("models/net/metrics.json", "{"), ("models/net/detector.json", "[]"),
+     ("parameters.yaml", "a: [1"), ("parameters.yaml", "[1]")],
+)  # fmt: skip
+def test_a_damaged_run_is_named_and_the_others_are_listed(planted, tmp_path, file, content):
+    broken = _write(tmp_path, "broken", _predictions(1, np.random.default_rng(0), 0))
+    (broken.parent.parent / file).write_text(content)
+    table = runs_table([planted, tmp_path])
+    (status,) = table.loc[table["status"] != "whole", "status"]
+    assert status.startswith("damaged (") and "\n" not in status
+    assert len(compare_settings(table).runs) == 9 and "damaged" in list_runs(table)
+
+
 def test_what_else_differs_is_said(tmp_path):
     rng = np.random.default_rng(0)
     for name, commit in (("a", "a" * 40), ("b", "b" * 40)):

@@ -1,6 +1,7 @@
 """The engine below the Detector: graph, overlap, framing, photos in folders, files of answers."""
 
 import csv
+import errno
 import json
 import os
 import pickle
@@ -401,6 +402,24 @@ def test_two_runs_do_not_write_the_same_file(tmp_path):
     with pytest.raises(UserError, match="Another run is writing"):
         ScoreFile(tmp_path / "r.csv", "m", "w", 0.5)
     first.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_storage_without_locks_takes_answers_all_the_same(tmp_path, photo, monkeypatch):
+    import fcntl
+
+    def refused(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    _written(tmp_path / "r.csv", _row(photo("a")))
+    assert _names_in(tmp_path / "r.csv") == ["a"]
+
+
+def test_what_lies_at_an_address_is_asked_about_once(output):
+    shelf = "s3://shelf/a.jpg"
+    _written(output, _row(shelf) | {"bytes": None, "modified": None})
+    assert _has(output, shelf, "s3://shelf/b.jpg") == [True, False]
 
 
 def test_without_pyarrow_a_parquet_file_is_refused_in_one_line(tmp_path, monkeypatch):

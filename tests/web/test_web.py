@@ -359,6 +359,12 @@ def test_a_sample_is_judged_and_its_truth_told(client, app):
     assert f"this sample is {app.extensions['deepfake_lab'].gallery['1'].truth}" in page
 
 
+def test_a_sample_is_judged_for_the_share_of_fakes_that_was_chosen(client):
+    default, chosen = (text_of(client.get(f"/samples/1?prior={p}")) for p in ("", "0.9"))
+    assert "Classification:" in chosen and chosen != default
+    assert client.get("/samples/1?prior=2").status_code == 400
+
+
 @pytest.mark.parametrize("number", ["0", "99", "..%2f..%2fREADME", "1.png"])
 def test_only_the_gallery_is_served(client, number):
     assert client.get(f"/samples/{number}").status_code == 404
@@ -511,10 +517,12 @@ def test_a_page_loads_nothing_from_elsewhere(client, face):
     assert "http" not in sheet and "://" not in script and "@import" not in sheet
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:5000", "192.168.1.7"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:5000", "192.168.1.7", "127.0.0.1.evil.example"]
+)
 def test_a_local_server_answers_to_local_names_only(client, host):
     """Else a site could point its own name at this machine and read the answers."""
-    for own in ("localhost:5000", "127.0.0.1", "[::1]:5000"):
+    for own in ("localhost:5000", "127.0.0.1", "[::1]:5000", "127.0.1.1:5000"):
         assert client.get("/healthz", headers={"Host": own}).status_code == 200
     assert client.get("/healthz", headers={"Host": host}).status_code == 400
 

@@ -6,6 +6,7 @@ const TRIES = 5; // how often a busy server is asked again
 
 const form = document.getElementById("form");
 const input = document.getElementById("photos");
+const prior = document.getElementById("prior");
 const results = document.getElementById("results");
 const status = document.getElementById("status");
 const maxBytes = Number(form.dataset.maxBytes);
@@ -66,7 +67,7 @@ for (const link of document.querySelectorAll(".gallery a")) {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
     const image = link.querySelector("img");
-    enqueue({ name: image.alt, preview: image.src, url: link.pathname + "?fragment" });
+    enqueue({ name: image.alt, preview: image.src, url: `${link.pathname}?fragment&prior=${prior.value}` });
   });
 }
 
@@ -186,7 +187,8 @@ function send(job) {
       job.bar.removeAttribute("value");
       note(job, "Looking at the photo …");
     };
-    request.onerror = () => reject(new Error("The server does not answer. Is it still running?"));
+    request.onerror = () => reject(new Error(
+      "The server does not answer, or the photo is not there any more. (A folder cannot be sent.)"));
     request.onload = () => resolve({
       status: request.status,
       text: request.responseText,
@@ -197,7 +199,7 @@ function send(job) {
     if (!job.file) return request.send();
     const data = new FormData();
     data.append("photos", job.file, job.name);
-    data.append("prior", document.getElementById("prior").value);
+    data.append("prior", prior.value);
     request.send(data);
   });
 }
