@@ -155,6 +155,15 @@ def test_photos_of_several_folders_have_different_names(tree):
     assert _names(tree / "b.jpg", tree / "sub" / "b.jpg") == ["b.jpg", "sub/b.jpg"]
 
 
+def test_photos_of_several_drives_are_named_whole(tree, monkeypatch):
+    def of_windows(_):
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr(os.path, "commonpath", of_windows)
+    whole = [place.as_posix().lstrip("/") for place in (tree / "b.jpg", tree / "a.PNG")]
+    assert _names(tree / "b.jpg", tree / "a.PNG") == whole
+
+
 def test_links_that_go_round_in_a_circle_end(tree):
     (tree / "sub" / "again").symlink_to(tree)
     assert len(_names(tree)) == 4

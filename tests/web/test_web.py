@@ -244,6 +244,12 @@ def test_the_track_record_counts_test_photos_with_a_similar_score(detector, monk
     assert "12 photos had a score like this one: 8 fake, 4 real." in told
 
 
+def test_a_rate_that_was_not_measured_is_no_number(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    monkeypatch.setattr(facts, "metrics", {})
+    assert "unknown" in str(facts.misses) and "nan" not in str(facts.misses)
+
+
 def test_the_track_record_counts_test_photos_of_the_same_verdict_only(detector, monkeypatch):
     facts = about.ModelFacts(detector)
     scores = [(0.55, True)] * 30 + [(0.45, True)] * 7 + [(0.42, False)] * 5
