@@ -5,6 +5,7 @@ tell of it. So addresses are relative to what was asked for. What a proxy tells 
 believed only from as many proxies as the user has named: any client can send such headers.
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
 #: A prefix as it may stand in a page: from a header, it could name another host.
 _PREFIX = re.compile(r"(/[\w.~%@:+-]+)+")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def root(request: Request) -> str:

@@ -53,9 +53,6 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
-#: Names by which a browser on this machine calls a server that listens on loopback only; all the
-#: addresses of loopback are such names, too.
-LOOPBACK_NAMES = ("localhost", "[::1]")
 _WRONG_HOST = (
     "This server answers its own machine only: open it as http://127.0.0.1 with its port, start it "
     "with --host to let others in, or with --trust-proxy 1 behind a proxy."
@@ -275,7 +272,7 @@ def _refuse_other_names() -> None:
     Else a site could give its own name this machine's address, and its script would read answers.
     """
     name = re.sub(r":\d+$", "", request.host)
-    if name not in LOOPBACK_NAMES and not re.fullmatch(r"127(\.\d{1,3}){3}", name):
+    if not addresses.is_loopback(name.strip("[]")):
         raise Problem("bad_request", _WRONG_HOST)
 
 

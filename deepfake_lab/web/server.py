@@ -1,7 +1,6 @@
 """Waitress, with deadlines for slow clients, refusals that arrive, and a clean end."""
 
 import ctypes
-import ipaddress
 import json
 import logging
 import select
@@ -25,7 +24,7 @@ from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.web import limits
-from deepfake_lab.web.addresses import relative_root
+from deepfake_lab.web.addresses import is_loopback, relative_root
 from deepfake_lab.web.app import SECURITY_HEADERS, create_app
 from deepfake_lab.web.problems import Problem, code_of_status
 
@@ -123,14 +122,6 @@ def bind(app: Flask, host: str, port: int) -> "Server":
             f"Cannot listen on {host} port {port} ({reason}): try another, "
             f"for example --port {port + 1 if port < 65535 else 5000}."
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Refusal(ErrorTask):
