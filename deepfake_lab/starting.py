@@ -1,5 +1,6 @@
 """A working course folder, for a person who has no checkout: `deepfake-lab init`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def start_course(folder: str | Path) -> Path:
     Raises:
         UserError: the folder is not empty, or cannot be written.
     """
-    target = Path(folder).expanduser().absolute()
+    target = Path(os.path.expanduser(folder)).absolute()
     if target.is_dir() and any(target.iterdir()):
         raise UserError(f"{target} is not empty: name a new folder.")
     if target.exists() and not target.is_dir():

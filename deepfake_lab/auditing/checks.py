@@ -139,7 +139,7 @@ def repeated(table: pd.DataFrame, groups_from: str) -> list[Finding]:
     if groups_from == "manifest":
         group = good["group"].to_numpy()
         same |= group[pairs[:, 0]] == group[pairs[:, 1]]
-    near = duplicates.clusters(len(good), pairs[~same])
+    near = duplicates.clusters(len(good), pairs[~same], good["hash"].to_numpy(), thumbs)
     found += _clusters_found(good, near, "near duplicates", "photos that show nearly the same")
     if groups_from == "manifest":
         torn = good.groupby("group")["split"].transform("nunique") > 1

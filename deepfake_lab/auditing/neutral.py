@@ -5,6 +5,7 @@ leaks are resolved; file names say nothing. What the pixels remember (blur, an e
 a generator's trace) stays: no copy can take it away, and the audit of the result shows it.
 """
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -105,14 +106,14 @@ def prepare(
         UserError: unusable settings, an `out` that holds something else, or what
             :func:`deepfake_lab.data.datasets.read_dataset` raises.
     """
-    root, target = paths.data_folder(folder), Path(out).expanduser().resolve()
+    root, target = paths.data_folder(folder), Path(os.path.expanduser(out)).resolve()
     _check_settings(root, target, size, framing, quality)
     paths.check_writable(target if target.exists() else target.parent)
     before = audit(root, layout)
     data = before.dataset
     settings = {
         "size": size, "framing": framing, "quality": quality, "layout": data.layout,
-        "data": data.fingerprint(),
+        "data": data.fingerprint(), "origins": _origins(data),
     }  # fmt: skip
     done = _open_target(target, settings)
     rows, left_out = resolve(data)
@@ -129,6 +130,12 @@ def prepare(
             ) from error
     left_out = pd.read_csv(target / _LEFT_OUT, dtype=str)
     return Prepared(target, left_out, before, audit(target))
+
+
+def _origins(data: Dataset) -> str:
+    """Return a hash of what a table says of the photos beside label and split."""
+    said = [name for name in data.manifest.columns if name not in ("path", "data")]
+    return hashlib.blake2b(data.manifest[said].to_csv().encode(), digest_size=8).hexdigest()
 
 
 def resolve(data: Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -174,6 +181,8 @@ def resolve(data: Dataset) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _kin(rows: pd.DataFrame, groups_from: str) -> pd.Series:
     """Return for each photo the number of what it belongs to: a group, a likeness, or both."""
+    if rows.empty:
+        raise UserError("None of the photos can be used: `deepfake-lab audit` says why.")
     hashes, thumbs = rows["hash"].to_numpy(), np.stack(rows["thumb"].to_list())
     pairs = [duplicates.near_pairs(hashes, thumbs)]
     if groups_from != "content":
@@ -264,7 +273,7 @@ def _read_journal(journal: Path) -> dict:
             try:
                 name, result = json.loads(line)
             except ValueError:
-                break  # the line at which the earlier run was cut off
+                continue  # an earlier run was cut off here: the photo is made again
             made[name] = result
     return made
 

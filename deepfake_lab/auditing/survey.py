@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class Audit(Results):
 
     def to_html(self, path: str | Path) -> Path:
         """Write the audit as one page that needs no other file; return where."""
-        return write_report(self, Path(path).expanduser())
+        return write_report(self, Path(os.path.expanduser(path)))
 
 
 def audit(

@@ -150,7 +150,9 @@ def join(datasets: list[Dataset]) -> Dataset:
     """
     if len(datasets) == 1:
         return datasets[0]
-    names = [dataset_name(data.layout, data.folder.name) for data in datasets]
+    names: list[str] = []
+    for data in datasets:
+        names.append(free_name(data, names))
     manifests, problems, notes = [], [], []
     for name, data in zip(names, datasets):
         manifest = with_origin(data.manifest, name)
@@ -168,12 +170,21 @@ def join(datasets: list[Dataset]) -> Dataset:
     )  # fmt: skip
 
 
+def free_name(data: Dataset, taken: list[str]) -> str:
+    """Return what to call a data set: two folders of the same name are told apart by a number."""
+    name = dataset_name(data.layout, data.folder.name)
+    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 2))
+    return next(free for free in (name, *numbered) if free not in taken)
+
+
 def _one_split_each(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Bring what several data sets share into one split each; say how many photos that moved."""
     found = factstore.collect_anywhere(manifest["path"].tolist(), facts.PIXELS)
     near = duplicates.near_pairs(found["hash"], found["thumb"], duplicates.KEEP_TOGETHER)
     pairs = np.concatenate([duplicates.same_content(found["fingerprint"]), near])
-    same = duplicates.clusters(len(manifest), pairs)
+    same = duplicates.clusters(
+        len(manifest), pairs, found["hash"], found["thumb"], duplicates.KEEP_TOGETHER
+    )
     shared = (manifest.groupby(same)["data"].transform("nunique") > 1).to_numpy()
     rows = pd.Series(np.arange(len(manifest)))
     alike, grouped = (np.stack([rows, rows.groupby(of).transform("first")], axis=1)
@@ -271,7 +282,9 @@ def _with_groups(
         # No file name says which photo was edited; the picture around the edit does.
         fake = (frame["label"] == "fake").to_numpy()
         pairs.append(duplicates.edited_pairs(found["hash"], found["thumb"], fake))
-    cluster = duplicates.clusters(len(frame), np.concatenate(pairs))
+    cluster = duplicates.clusters(
+        len(frame), np.concatenate(pairs), found["hash"], found["thumb"], duplicates.KEEP_TOGETHER
+    )
     # The name of a cluster is that of its first file: the same on every machine.
     first = frame.groupby(cluster)["fingerprint"].transform("first")
     frame["group"] = first.to_numpy()
@@ -331,6 +344,8 @@ def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
             "bring more images, or sort them into train/, valid/ and test/ yourself."
         )
     strata = frame["label"] + "/" + frame["source"].astype(str)
+    small = strata.map(strata.value_counts()) < folds  # too few to lie in every fold
+    strata = strata.mask(small, frame["label"])
     cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     _, fold = next(cutter.split(frame, strata, frame["group"]))
     return frame.index[fold]

@@ -4,7 +4,7 @@ The hash proposes, in time that grows with the number of photos and not with its
 thumbnail decides, because among 140,000 aligned portraits many have nearly the same hash by chance.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -90,18 +90,32 @@ def edited_pairs(hashes: np.ndarray, thumbs: np.ndarray, edited: np.ndarray) -> 
     return pairs[_alike(pairs, thumbs, EDIT_CORRELATION)]
 
 
-def clusters(count: int, pairs: np.ndarray) -> np.ndarray:
+def clusters(
+    count: int, pairs: np.ndarray, hashes: np.ndarray | None = None,
+    thumbs: np.ndarray | None = None, least: float = MIN_CORRELATION,
+) -> np.ndarray:  # fmt: skip
     """Return for each of `count` photos the number of its cluster, (count,).
 
     What is near to the same photo belongs together, over any number of steps. Where that makes a
     chain through a large part of the data, only direct neighbours of one photo stay together.
+
+    Args:
+        count: of photos.
+        pairs: (P, 2) row numbers, of :func:`near_pairs` and others.
+        hashes: (count,) and `thumbs`, (count, T), as :func:`near_pairs` takes them: it leaves out
+            pairs that follow from others, and whoever takes a chain apart must know them all.
+        thumbs: see `hashes`.
+        least: what thumbnails must correlate.
     """
     of = linked(count, pairs)
     sizes = np.bincount(of)
     number = len(sizes)
     for cluster in np.flatnonzero(sizes > max(MAX_CLUSTER, MAX_CLUSTER_SHARE * count)):
-        inside = pairs[of[pairs[:, 0]] == cluster]
-        for star in _stars(np.flatnonzero(of == cluster), inside)[1:]:
+        inside, members = pairs[of[pairs[:, 0]] == cluster], np.flatnonzero(of == cluster)
+        near = None
+        if hashes is not None and thumbs is not None:
+            near = _nearness(hashes[members], thumbs[members], least)
+        for star in _stars(members, inside, near)[1:]:
             of[star] = number
             number += 1
     return of
@@ -154,16 +168,42 @@ def _alike(pairs: np.ndarray, thumbs: np.ndarray, least: float) -> np.ndarray:
     return good
 
 
-def _stars(members: np.ndarray, pairs: np.ndarray) -> list[np.ndarray]:
+def _nearness(
+    hashes: np.ndarray, thumbs: np.ndarray, least: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what says of some of N photos (B,) which of all are near them, (B, N) bool."""
+    apart = thumbs.astype(np.float32)
+    apart -= apart.mean(axis=1, keepdims=True)
+    norms = np.linalg.norm(apart, axis=1)
+    clear = thumbs.std(axis=1) >= MIN_CONTRAST
+
+    def near(rows: np.ndarray) -> np.ndarray:
+        close = np.bitwise_count(hashes[rows, None] ^ hashes) <= MAX_BITS
+        alike = apart[rows] @ apart.T >= least * norms[rows, None] * norms
+        return close & alike & clear & clear[rows, None]
+
+    return near
+
+
+def _stars(
+    members: np.ndarray, pairs: np.ndarray, near: Callable[[np.ndarray], np.ndarray] | None
+) -> list[np.ndarray]:
     """Take a chain apart: the photo with most neighbours keeps them, then the next, and so on."""
-    neighbours: dict[int, set[int]] = {int(member): set() for member in members}
-    for one, other in pairs.tolist():
-        neighbours[one].add(other)
-        neighbours[other].add(one)
-    free, stars = set(neighbours), []
-    for center in sorted(neighbours, key=lambda member: (-len(neighbours[member]), member)):
+    said: list[set[int]] = [set() for _ in members]
+    for one, other in np.searchsorted(members, pairs).tolist():
+        said[one].add(other)
+        said[other].add(one)
+
+    def neighbours(row: int) -> set[int]:
+        more = np.flatnonzero(near(np.array([row]))[0]).tolist() if near else ()
+        return said[row] | set(more) - {row}
+
+    # All neighbours of all photos at once would be the square of their number.
+    most = [len(neighbours(row)) for row in range(len(members))]
+    free, stars = set(range(len(members))), []
+    for center in sorted(free, key=lambda row: (-most[row], row)):
         if center in free:
-            star = {center} | (neighbours[center] & free)
+            star = {center} | (neighbours(center) & free)
             free -= star
-            stars.append(np.array(sorted(star)))
+            stars.append(members[sorted(star)])
     return stars

@@ -122,6 +122,7 @@ def _read(content: bytes, facts: np.ndarray, level: int, face_share: float) -> i
                 ValueError,
                 EOFError,
                 ArithmeticError,
+                RuntimeError,  # of Pillow's AVIF decoder
             ) as error:
                 if "truncated" not in str(error).lower():
                     return DAMAGED
@@ -131,7 +132,7 @@ def _read(content: bytes, facts: np.ndarray, level: int, face_share: float) -> i
                 picture = Image.fromarray(images.read_image(content))
     except Image.DecompressionBombError:
         return TOO_LARGE
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError):
+    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, RuntimeError):
         return NOT_AN_IMAGE
     _pixels(picture, facts)
     if is_chosen(facts["fingerprint"], face_share):

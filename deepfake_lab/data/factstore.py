@@ -50,7 +50,7 @@ def cache_file() -> Path:
     """
     home = os.environ.get("DEEPFAKE_LAB_HOME")
     if home:
-        return Path(home).expanduser() / ".cache" / "facts.sqlite"
+        return Path(os.path.expanduser(home)) / ".cache" / "facts.sqlite"
     return user_cache_path("deepfake-lab", appauthor=False) / "facts.sqlite"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from deepfake_lab.data import facts
 from deepfake_lab.data.folders import (
     LABEL_WORDS,
     SPLIT_WORDS,
@@ -221,7 +222,14 @@ def read_manifest(listing: Listing) -> Reading:
         problems.append(Problem(file, "not in the manifest: left out", "no label"))
     # What the files themselves say is never taken from a table.
     own = ["width", "height", "format", "bytes", "fingerprint"]
-    frame = frame[~gone & ~twice].drop(columns=[c for c in own if c in frame])
+    measured = (*(facts.RECORD.names or ()), "aspect", "bytes_per_pixel", "data")
+    taken = [column for column in measured if column in frame and column not in own]
+    if taken:
+        notes.append(
+            f"{name}: left out {', '.join(taken)}, the names of what is measured here; give such "
+            "columns other names to keep them"
+        )
+    frame = frame[~gone & ~twice].drop(columns=[c for c in (*own, *taken) if c in frame])
     return Reading(frame.reset_index(drop=True), problems, notes)
 
 

@@ -62,8 +62,9 @@ def tell_faces(verdicts: Sequence[str]) -> str:
 
 
 def of_face(
-    framed: FramedFace, p_fake: float, config: dict, sharpness: float | None
-) -> Iterator[str]:
+    framed: FramedFace, p_fake: float, config: dict, sharpness: float | None,
+    band: tuple[float, float],
+) -> Iterator[str]:  # fmt: skip
     """Yield what holds for one face, or for the square that was judged where there is none.
 
     Args:
@@ -73,6 +74,7 @@ def of_face(
         sharpness: of what was judged, see
             :func:`deepfake_lab.photos.sharpness.measure_sharpness`; None for a detector that was
             not calibrated by it.
+        band: see :attr:`deepfake_lab.detection.detector.Detector.band`.
     """
     if framed.face is not None:
         yield from _seen_badly(framed.face)
@@ -82,7 +84,7 @@ def of_face(
     # One in a hundred of the real photos that the detector was calibrated on is softer than this.
     if sharpness is not None and sharpness < config["sharpness"]["sharpness"][0]:
         yield "The photo is blurred: the traces that give a fake away may be gone."
-    low, high = config["uncertain_band"]
+    low, high = band
     if low < p_fake < high:
         yield (
             f"P(fake) = {p_fake:.0%} lies in the uncertain band {low:.0%} to {high:.0%}: "

@@ -18,7 +18,7 @@ from deepfake_lab import paths
 from deepfake_lab.detection import caveats
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, JudgedFace, small_copy
 from deepfake_lab.detection.prediction import Prediction
-from deepfake_lab.detection.prior import checked_prior
+from deepfake_lab.detection.prior import at_prior, checked_prior
 from deepfake_lab.detection.runfolder import checksum, read_run
 from deepfake_lab.errors import UserError
 from deepfake_lab.extras import require
@@ -178,6 +178,20 @@ class Detector:
         else:
             outputs = list(overlapped(self._run_all, pixels))
         return np.array([output["logit"].item() for output in outputs], np.float32)
+
+    @property
+    def band(self) -> tuple[float, float]:
+        """Return the uncertain band, [low, high] of P(fake): in between, the answer is not known.
+
+        It was found on validation photos at the detector's own prior. At another one the same
+        scores are uncertain, with the P(fake) that they have there, and whatever lies between them
+        and one half, where the verdict changes.
+        """
+        own = np.array(self.config["uncertain_band"], float)
+        if self.prior == self.config["prior"]:
+            return own[0].item(), own[1].item()
+        low, high = at_prior(own, self.config["prior"], self.prior).tolist()
+        return min(low, 0.5), max(high, 0.5)
 
     def probability(self, logits: float | np.ndarray, faces: int | np.ndarray = 1) -> np.ndarray:
         """Return P(fake) in [0, 1], calibrated on validation photos; same shape as given.
@@ -364,7 +378,7 @@ class Detector:
         import pandas as pd
 
         p_fake = self.probability(logits, faces)
-        low, high = self.config["uncertain_band"]
+        low, high = self.band
         fake = p_fake >= 0.5
         answered = pd.Series(~np.isnan(p_fake), index=manifest.index)
         answers = manifest.assign(
@@ -444,12 +458,12 @@ class Detector:
         logit = output["logit"].item()
         p_fake = self.probability(logit, faces).item()
         verdict = "FAKE" if p_fake >= 0.5 else "REAL"
-        low, high = self.config["uncertain_band"]
+        low, high = self.band
         sharpness = output["sharpness"].item() if "sharpness" in output else None
         return JudgedFace(
             p_fake, verdict, p_fake if verdict == "FAKE" else 1 - p_fake, low < p_fake < high,
             framed,
-            caveats=tuple(caveats.of_face(framed, p_fake, self.config, sharpness)),
+            caveats=tuple(caveats.of_face(framed, p_fake, self.config, sharpness, self.band)),
             logit=logit,
             activation_map=output.get("activation_map"),  # (h, w): its mean is the logit
         )  # fmt: skip

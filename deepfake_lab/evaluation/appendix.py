@@ -30,7 +30,8 @@ _TITLES = {
 
 _METHOD = """\
 - A score is P(fake) after calibration; FAKE is the positive class. Nothing was chosen on these
-  photos: model, calibration, prior and uncertain band are those of the run folder.
+  photos: model, calibration and uncertain band are those of the run folder, restated for the prior
+  above where another one was asked for.
 - P(fake) is stated for a share of fakes, the prior. Brier score, ECE and reliability take it at the
   share that these photos have (one half where both labels weigh the same): only so can it be held
   against what was fake.
@@ -168,14 +169,14 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
 
 def report(found: Results, figures: list[str]) -> str:
     """Return the report as Markdown; figures are named relative to it."""
-    config = found.detector.config
-    low, high = config["uncertain_band"]
+    config, prior = found.detector.config, found.detector.prior
+    low, high = found.detector.band
     lines = [
         f"# Evaluation of {found.detector.name}",
         "",
         f"{config['architecture']}, input {config['image_size']} px, framing "
         f"`{config['framing']}`; weights sha256 `{config['sha256']['model.tflite']}`. "
-        f"{views.calibration(config)}, at a prior (share of fakes) of {config['prior']:g}; "
+        f"{views.calibration(config, prior)}, at a prior (share of fakes) of {prior:g}; "
         f"between {low:.3f} and {high:.3f} the answer is "
         '"do not know".',
         "",

@@ -4,6 +4,7 @@ One call, :func:`assess`, for notebook and command alike: it reads the data sets
 about one split of each, and makes the tables.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import appendix, breakdown, degradations, subgroups, views
 from deepfake_lab.evaluation.labelled import Photos, available, gather
+from deepfake_lab.evaluation.metrics import Scores, roc_auc
 from deepfake_lab.evaluation.results import Results
 from deepfake_lab.printing import printable
 
@@ -54,7 +56,7 @@ class Assessment(Results):
         Raises:
             UserError: the folder cannot be written.
         """
-        return appendix.save(self, Path(folder).expanduser())
+        return appendix.save(self, Path(os.path.expanduser(folder)))
 
 
 def assess(
@@ -142,7 +144,7 @@ def check_out(folder: str | Path) -> Path:
         UserError: it is a file, cannot be written, or holds an assessment already: none is
             written over another.
     """
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(folder))
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the results.")
     if (folder / "report.md").exists():
@@ -177,6 +179,11 @@ def _learned_from(detector: Detector, photos: Photos) -> Iterator[str]:
         )
 
 
+def _auc(rows: pd.DataFrame) -> float:
+    answers = ((rows["label"] == "fake"), rows["p_fake"], (rows["verdict"] == "FAKE"))
+    return float(roc_auc(Scores.of(*(column.to_numpy() for column in answers)).count())[0])
+
+
 def _caveats(
     detector: Detector, photos: Photos, predictions: pd.DataFrame, clean: pd.DataFrame
 ) -> Iterator[str]:
@@ -194,7 +201,7 @@ def _caveats(
     for name, rows in clean.groupby("data"):
         real, fake = (rows.loc[rows["label"] == label, "p_fake"] for label in ("real", "fake"))
         if min(len(real), len(fake)) >= _FEW:
-            auc = float((fake.to_numpy()[:, None] > real.to_numpy()).mean())
+            auc = _auc(rows)
             if auc < _SWAPPED:
                 yield (
                     f"{name}: AUC {auc:.2f} is far below a coin's 0.50: its labels look swapped, "

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab.detection.prior import at_prior
-from deepfake_lab.evaluation.metrics import Scores, measure
+from deepfake_lab.evaluation.metrics import Scores, measure, wilson_interval
 
 Numbers = TypeVar("Numbers", float, np.ndarray)
 
@@ -139,19 +139,6 @@ def mean_of(measured: list[Measured]) -> Measured:
         np.mean([part.values for part in measured], axis=0),
         np.mean([part.draws for part in measured], axis=0),
     )
-
-
-def wilson_interval(successes: Numbers, trials: Numbers) -> tuple[Numbers, Numbers]:
-    """Return low and high of Wilson's 95% interval of a share; numbers or arrays.
-
-    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
-        JASA 1927.
-    """
-    z = 1.959964
-    share = successes / trials
-    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)
 
 
 def share_of(wrong: pd.Series, groups: pd.Series) -> dict[str, float]:

@@ -220,7 +220,7 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             "validation photos of any sharpness spread alike, and one prior serves for all."
         )
     yield (
-        f"{views.calibration(config)}, "
+        f"{views.calibration(config, config['prior'])}, "
         f"fitted on validation photos, for photos of which a share of {config['prior']:g} is fake "
         "(the prior): the same score means less where fakes are rare. The verdict is what is "
         "likelier. Whoever knows the share among her own photos names it (`--prior`), and finds "

@@ -1,5 +1,6 @@
 """A comparison -> matplotlib Axes. Nothing here shows or saves."""
 
+from numbers import Number
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -88,7 +89,7 @@ def plot_learning_curves(
 
 
 def _rank(value: object) -> tuple:
-    number = isinstance(value, int | float)
+    number = isinstance(value, Number)
     return (not number, value if number else str(value))
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import pandas as pd
 
 from deepfake_lab import paths
-from deepfake_lab.data.datasets import Dataset, limit_photos, read_dataset
+from deepfake_lab.data.datasets import Dataset, free_name, limit_photos, read_dataset
 from deepfake_lab.data.folders import scan
 from deepfake_lab.data.layouts import LAYOUTS, SPLITS, Reading, detect
-from deepfake_lab.data.sources import dataset_name, with_origin
+from deepfake_lab.data.sources import with_origin
 from deepfake_lab.errors import UserError
 
 #: With fewer photos of a label than this, a data set is taken as it is when all of it is wanted.
@@ -71,7 +71,7 @@ def gather(
     notes: list[str] = []
     for root in roots:
         data = _read(root, split, seed, layout)
-        name = _free_name(data, {record["name"] for record in records})
+        name = free_name(data, [record["name"] for record in records])
         rows = data.manifest
         if split != "all":
             there = [known for known in SPLITS if (rows["split"] == known).any()]
@@ -137,10 +137,3 @@ def _as_it_is(
         notes.append("it has no splits: all of it is taken")
     table = pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str)
     return Dataset(root, layout, frame, table, tuple(notes))
-
-
-def _free_name(data: Dataset, taken: set[str]) -> str:
-    """Return what to call a data set: two folders of the same name are told apart by a number."""
-    name = dataset_name(data.layout, data.folder.name)
-    numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
-    return name if name not in taken else next(n for n in numbered if n not in taken)

@@ -7,8 +7,11 @@ times, so each function here takes R weightings of the photos and returns R valu
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+
+Numbers = TypeVar("Numbers", float, np.ndarray)
 
 #: Bins of equal weight in :func:`calibration_error`.
 BINS = 10
@@ -239,3 +242,16 @@ def _from_nothing(above: np.ndarray, total: np.ndarray) -> np.ndarray:
     shares = np.zeros((above.shape[0], above.shape[1] + 1))
     np.divide(above, total[:, None], out=shares[:, 1:])
     return shares
+
+
+def wilson_interval(successes: Numbers, trials: Numbers) -> tuple[Numbers, Numbers]:
+    """Return low and high of Wilson's 95% interval of a share; numbers or arrays.
+
+    Source: E. B. Wilson, "Probable Inference, the Law of Succession, and Statistical Inference",
+        JASA 1927.
+    """
+    z = 1.959964
+    share = successes / trials
+    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+    return np.clip(center - half, 0, 1), np.clip(center + half, 0, 1)

@@ -1,6 +1,7 @@
 """Folders of runs -> one table: parameters, metrics with intervals, time, and what made them."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
     """
     rows: dict[Path, dict[str, Any]] = {}
     for place in places:
-        found = _rows(Path(place).expanduser())
+        found = _rows(Path(os.path.expanduser(place)))
         if not found:
             folder = paths.model_folder(str(place))  # a detector's name, or an error that says so
             found = {folder: _row(folder, None)}
@@ -196,11 +197,15 @@ def _seconds(run: Path) -> float | None:
 
 
 def _short_names(table: pd.DataFrame) -> pd.Series:
-    """Return the detector's name where it is unique, else the run's, else both."""
-    for names in (table["detector"].fillna(table["run"]), table["run"]):
+    """Return the detector's name where it is unique, else the run's, else both, else the folder."""
+    both = table["run"] + "/" + table["detector"].fillna("")
+    for names in (table["detector"].fillna(table["run"]), table["run"], both):
         if not names.duplicated().any():
             return names
-    return table["run"] + "/" + table["detector"].fillna("")
+    folders = [Path(folder).absolute().parts for folder in table["folder"]]
+    differ = (place for place, parts in enumerate(zip(*folders)) if len(set(parts)) > 1)
+    shared = next(differ, 0)
+    return pd.Series(["/".join(parts[shared:]) for parts in folders], table.index)
 
 
 def list_runs(runs: pd.DataFrame) -> str:

@@ -159,10 +159,10 @@ def share(value: float, low: float | None = None, high: float | None = None) -> 
     return f"{value:.1%} [{low * 100:.1f}, {high * 100:.1f}]"
 
 
-def calibration(config: dict) -> str:
-    """Return how a detector makes a probability of its raw score, as a formula, at its prior."""
+def calibration(config: dict, prior: float) -> str:
+    """Return how a detector makes a probability of its raw score, as a formula, at a prior."""
     temperature, bias = (config["calibration"][part] for part in ("temperature", "bias"))
-    bias += math.log(config["prior"] / (1 - config["prior"]))
+    bias += math.log(prior / (1 - prior))
     sign = "-" if bias < 0 else "+"
     return f"P(fake) = sigmoid(logit / {temperature:.4g} {sign} {abs(bias):.4g})"
 
@@ -213,9 +213,13 @@ def summary(found: Results) -> str:
     if len(tables["same_source"]):
         shown = aligned(view("same_source", tables["same_source"], True))
         parts.append(f"Real against fake of the same source\n{shown}")
-    low, high = found.detector.config["uncertain_band"]
+    low, high = found.detector.band
     shown = aligned(view("coverage", tables["coverage"], True))
-    parts.append(f"If P(fake) from {low:.2f} to {high:.2f} counts as 'do not know'\n{shown}")
+    prior = found.detector.prior
+    parts.append(
+        f"If P(fake) from {low:.2f} to {high:.2f} counts as 'do not know' (for photos of which a "
+        f"share of {prior:g} is fake)\n{shown}"
+    )
     if len(tables.get("degradations", ())):
         shown = aligned(degradations_by_data(tables["degradations"]))
         parts.append(f"After damage (mean over kinds of fakes)\n{shown}")

@@ -61,7 +61,7 @@ def _read_trust_list(named: str) -> TrustList:
     import ssl  # few name a trust list
 
     require("c2pa")
-    file = Path(named).expanduser()
+    file = Path(os.path.expanduser(named))
     try:
         with file.open("rb") as stream:
             pem = stream.read(MAX_TRUST_LIST_BYTES + 1).decode("ascii", "ignore")

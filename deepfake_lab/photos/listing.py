@@ -1,7 +1,7 @@
 """Which photos a person means who names files and folders."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,6 +47,17 @@ def passed_over(path: str) -> str | None:
     if kind:
         return f"{kind} {NOT_READ}; convert it to one of {', '.join(FORMATS)}"
     return f"no image by its ending ({ending or 'none'}) nor by its content"
+
+
+def is_kind(asked: Callable[[], bool]) -> bool:
+    """Return what `is_dir` or `is_file` of an entry says; a link that leads nowhere is neither.
+
+    The methods raise where a link leads to itself, or into a folder that may not be entered.
+    """
+    try:
+        return asked()
+    except OSError:
+        return False
 
 
 def _head(path: str) -> bytes:
@@ -206,9 +217,11 @@ def _walk(root: str, beside: list[str]) -> Iterator[Found]:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             name = f"{prefix}{entry.name}"
-            if entry.is_dir():
+            if is_kind(entry.is_dir):
                 below.append(f"{name}/")
-            elif entry.is_file() or (entry.is_symlink() and name.lower().endswith(EXTENSIONS)):
+            elif is_kind(entry.is_file) or (
+                entry.is_symlink() and name.lower().endswith(EXTENSIONS)
+            ):
                 path = os.path.join(folder, entry.name)
                 reason = passed_over(path)
                 if reason is None or NOT_READ in reason:  # an answer says why it has none

@@ -171,7 +171,7 @@ class _Study:
         record = space.record() | {"only": only, "metric": metric, "search": bool(search)}
         name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
         default = paths.home() / "runs" / f"sweep-{name}"
-        self.folder = Path(out_dir).expanduser().resolve() if out_dir else default
+        self.folder = Path(os.path.expanduser(out_dir)).resolve() if out_dir else default
         try:
             (self.folder / "combinations").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -299,7 +299,9 @@ class _Study:
             if running:
                 self._tell(trial.number, name, whole)
             if not whole:
-                self._study.enqueue_trial(trial.params, user_attrs={"name": name})
+                # Left before it had taken its values, it has them in the queue's note alone.
+                values = trial.system_attrs.get("fixed_params", trial.params)
+                self._study.enqueue_trial(values, user_attrs={"name": name})
 
     def _abandoned(self, name: str) -> bool:
         for lock in (self._claim(name), self._running(name)):

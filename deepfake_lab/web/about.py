@@ -46,7 +46,7 @@ class ModelFacts:
         self.name = detector.name
         self.about = detector.about
         self.config = detector.config
-        self.prior = detector.prior
+        self.prior, self.band = detector.prior, detector.band
         self._folder = detector.folder
         test = json.loads((detector.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
         self.metrics: dict[str, dict[str, float]] = test["metrics"]
@@ -55,18 +55,23 @@ class ModelFacts:
     @property
     def false_alarms(self) -> Rate:
         """Return the share of real test photos that were called fake."""
-        return Rate(**self.metrics.get("false_alarm_rate", _UNKNOWN))
+        return self._wrong("false_alarm_rate", fake=False)
 
     @property
     def misses(self) -> Rate:
         """Return the share of fake test photos that were called real."""
-        return Rate(**self.metrics.get("miss_rate", _UNKNOWN))
+        return self._wrong("miss_rate", fake=True)
 
-    @property
-    def band(self) -> tuple[float, float]:
-        """Return the uncertain band: P(fake) in between means "do not know"."""
-        low, high = self.config["uncertain_band"]
-        return low, high
+    def _wrong(self, name: str, fake: bool) -> Rate:
+        recorded = Rate(**self.metrics.get(name, _UNKNOWN))
+        if self.prior == self.config["prior"] or np.isnan(recorded.value):
+            return recorded
+        from deepfake_lab.evaluation.metrics import wilson_interval
+
+        scores, is_fake = np.asarray(self._test_scores).T  # (N,), (N,)
+        of_label = scores[is_fake == fake]
+        wrong = int(((of_label >= 0.5) != fake).sum())
+        return Rate(wrong / len(of_label), *map(float, wilson_interval(wrong, len(of_label))))
 
     def track_record(self, p_fake: float, prior: float) -> str:
         """Return how often test photos with such a score were fake.

@@ -205,3 +205,32 @@ def test_the_command_shows_before_and_after(original, tmp_path, capsys):
     assert "JPEG quality" in said and "cured" in said
     assert "Before: A model could score" in said and "After: " in said
     assert json.loads((tmp_path / "out/prepared.json").read_text())["complete"] is True
+
+
+@pytest.fixture
+def own_photos(tmp_path) -> Path:
+    """Twelve photos with a table that says where they come from."""
+    root, rows = tmp_path / "own", []
+    for label, found in (("real", "real/*.jpg"), ("fake", "fake/gan_*.jpg")):
+        (root / label).mkdir(parents=True)
+        for i, photo in enumerate(sorted(SAMPLE.glob(found))[:6]):
+            shutil.copy(photo, root / label / f"{i}.jpg")
+            split = ("train", "valid", "test")[i % 3]
+            rows.append(f"{label}/{i}.jpg,{label},{split},camera a")
+    (root / "manifest.csv").write_text("\n".join(["path,label,split,source", *rows]) + "\n")
+    return root
+
+
+def test_a_corrected_table_makes_the_copy_another_one(tmp_path, own_photos):
+    prepare(own_photos, tmp_path / "out")
+    table = own_photos / "manifest.csv"
+    table.write_text(table.read_text().replace("camera a", "camera b"))
+    with pytest.raises(UserError, match="origins"):
+        prepare(own_photos, tmp_path / "out")
+
+
+def test_a_data_set_without_one_usable_photo_is_one_line(tmp_path, own_photos):
+    for photo in own_photos.glob("*/*.jpg"):
+        photo.write_bytes(photo.read_bytes()[: photo.stat().st_size // 2])
+    with pytest.raises(UserError, match="None of the photos can be used"):
+        prepare(own_photos, tmp_path / "out")

@@ -602,3 +602,58 @@ def test_what_two_data_sets_share_is_in_one_split_with_its_groups(tmp_path):
 def test_one_data_set_joined_is_itself(tmp_path):
     data = read_dataset(make_plain(tmp_path / "mine"))
     assert join([data]) is data
+
+
+def test_two_folders_of_one_name_are_two_data_sets(tmp_path):
+    folders = [make_plain(tmp_path / home / "photos") for home in ("one", "two")]
+    together = join([read_dataset(folder, seed=seed) for seed, folder in enumerate(folders)])
+    assert together.manifest["data"].unique().tolist() == ["photos", "photos_2"]
+    assert together.manifest["file"].is_unique
+    assert together.manifest.groupby("fingerprint")["split"].nunique().max() == 1
+
+
+# --- what real folders bring ---
+
+
+def test_a_long_clip_of_one_scene_comes_into_one_split(tmp_path):
+    make_plain(tmp_path, number=60)
+    scene, shifts = np.asarray(picture(999, 96)), np.random.default_rng(0)
+    for number in range(100):  # more than a chain may have
+        moved = np.roll(scene, shifts.integers(-1, 2, 2), axis=(0, 1)).astype(np.int16)
+        moved += shifts.integers(-3, 4, moved.shape, np.int16)
+        Image.fromarray(moved.clip(0, 255).astype(np.uint8)).save(tmp_path / f"real/c{number}.png")
+    manifest = read_dataset(tmp_path).manifest
+    clip = manifest[manifest["file"].str.startswith("real/c")]
+    assert len(clip) == 100 and clip["split"].nunique() == clip["group"].nunique() == 1
+
+
+def test_columns_named_like_what_is_measured_are_left_out_and_named(tmp_path):
+    rows = [{"path": f"{label}/{i}.jpg", "label": label, "state": "NV", "hash": "x", "camera": "c"}
+            for label in ("real", "fake") for i in range(12)]  # fmt: skip
+    for start, label in enumerate(("real", "fake")):
+        put(tmp_path, label, [f"{i}.jpg" for i in range(12)], 100 * start)
+    write_manifest(tmp_path, rows)
+    data = read_dataset(tmp_path)
+    assert "camera" in data.manifest and not {"state", "hash"} & set(data.manifest)
+    assert any("left out hash, state" in note or "left out state, hash" in note
+               for note in data.notes)  # fmt: skip
+
+
+def test_many_sources_of_three_photos_are_split(tmp_path):
+    rows = []
+    for source in range(8):
+        for label in ("real", "fake"):
+            names = [f"{source}-{i}.jpg" for i in range(3)]
+            put(tmp_path, label, names, 10 * source + 1000 * (label == "real"))
+            rows += [{"path": f"{label}/{name}", "label": label, "source": f"camera {source}"}
+                     for name in names]  # fmt: skip
+    write_manifest(tmp_path, rows)
+    assert set(read_dataset(tmp_path).manifest["split"]) == {"train", "valid", "test"}
+
+
+def test_a_link_to_itself_is_a_broken_link(tmp_path):
+    make_plain(tmp_path)
+    (tmp_path / "real/loop.jpg").symlink_to("loop.jpg")
+    problems = read_dataset(tmp_path).problems
+    assert problems["file"].tolist() == ["real/loop.jpg"]
+    assert problems["kind"].tolist() == ["broken link"]

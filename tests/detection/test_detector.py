@@ -19,6 +19,7 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector, data_words
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS, verdict_line
+from deepfake_lab.detection.prior import at_prior
 from deepfake_lab.detection.runfolder import (
     FOR_TRAINING,
     PARTS,
@@ -500,3 +501,19 @@ def test_what_is_not_several_photos_is_refused(detector, photos):
 def test_a_photo_that_cannot_be_read_is_called_by_its_name(detector):
     with pytest.raises(UserError, match=r"^mine\.jpg: not an image"):
         detector.predict(b"no photo", name="mine.jpg")
+
+
+def test_the_uncertain_band_moves_with_the_prior_and_holds_the_change_of_verdict(detector):
+    own = detector.config["prior"]
+    assert list(detector.band) == detector.config["uncertain_band"]
+    for prior in (0.01, 0.3, 0.5, 0.9):
+        there = detector.at(prior)
+        low, high = there.band
+        assert low <= 0.5 <= high
+        # What is uncertain at its own prior is uncertain at any other.
+        ends = at_prior(np.array(detector.band), own, prior)
+        assert low <= ends[0] and ends[1] <= high
+    rows = pd.DataFrame({"file": ["a"], "face_found": [True], "error": [""]})
+    logit = np.array([0.0])
+    answer = there.answers(rows, logit).iloc[0]
+    assert answer["uncertain"] == (low < answer["p_fake"] < high)

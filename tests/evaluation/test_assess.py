@@ -31,6 +31,7 @@ class _Bright:
 
     name = "bright"
     folder = Path("nowhere")
+    prior, band = 0.5, (0.45, 0.55)
 
     def __init__(self):
         self.config = {
@@ -206,6 +207,12 @@ def test_photos_that_cannot_be_read_are_counted_and_named():
 def test_numbers_on_photos_that_it_learned_from_are_called_too_good():
     found = assess.assess(_Bright(), "sample", "train")
     assert any("the numbers are too good" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("p_fake", [[0.3] * 8, [0.1] * 3 + [0.2] + [0.1] * 3 + [0.2]])
+def test_equal_scores_are_no_swapped_labels(p_fake):
+    rows = pd.DataFrame({"label": ["real"] * 4 + ["fake"] * 4, "p_fake": p_fake, "verdict": "REAL"})
+    assert assess._auc(rows) == pytest.approx(0.5)
 
 
 def test_the_summary_fits_a_terminal_and_says_everything_once(found):

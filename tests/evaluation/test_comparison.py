@@ -1,6 +1,7 @@
 """Runs side by side, on run folders that hold nothing but what a comparison reads."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,13 @@ def test_seeds_are_gathered_to_mean_and_spread(found):
 def test_for_a_metric_that_counts_errors_the_lowest_is_the_best(planted):
     settings = compare_settings(runs_table([planted]), "brier_score").settings
     assert settings["brier_score"].is_monotonic_increasing
+
+
+def test_runs_of_two_sweeps_with_the_same_names_are_told_apart(planted, tmp_path):
+    other = shutil.copytree(planted, tmp_path / "longer" / planted.name)
+    names = runs_table([planted, other])["name"]
+    assert names.is_unique and len(names) == 18
+    assert names.str.contains("longer/").sum() == 9
 
 
 def test_a_table_of_runs_has_parameters_metrics_with_intervals_and_what_made_them(planted):

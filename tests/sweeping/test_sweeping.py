@@ -169,6 +169,19 @@ def test_a_combination_that_a_killed_process_had_claimed_is_queued_again(instant
     assert sorted(instant) == ["000-seed=0", "001-seed=2"]
 
 
+def test_a_combination_left_before_it_had_its_values_gets_them_all_the_same(instant):
+    space = _space(seed=[0, 2], learning_rate=[0.1, 0.2])
+    killed = study._Study(space, None, "s", 0, "roc_auc")
+    for _ in range(3):
+        killed._study.ask()  # and died before it took up the values
+    found = run_sweep(space, out_dir="s", report=_quiet)
+    assert len(found.whole) == 4
+    for name in found.whole:
+        written = yaml.safe_load((found.folder / "combinations" / f"{name}.yaml").read_text())
+        assert f"seed={written['seed']}" in name
+        assert f"learning_rate={written['learning_rate']}" in name
+
+
 def test_a_search_tries_so_many_and_improves_on_validation_photos(instant):
     space = _space(learning_rate=["0.1..0.9"])
     found = run_sweep(space, search=4, metric="brier_score", report=_quiet)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings, strategies as st
@@ -617,3 +618,14 @@ def test_where_no_photo_of_several_can_be_judged_each_is_named_with_its_reason(c
         assert f"{name}: This" in said["message"]
     shown = text_of(send(client, *files, path="/"))
     assert all(name in shown for name, _ in files)
+
+
+def test_rates_and_band_are_those_of_the_prior_that_is_answered_at(detector):
+    own, other = about.ModelFacts(detector), about.ModelFacts(detector.at(0.9))
+    assert own.false_alarms == about.Rate(**own.metrics["false_alarm_rate"])
+    assert other.false_alarms.value > own.false_alarms.value
+    assert other.misses.value < own.misses.value
+    scores, fake = np.asarray(other._test_scores).T
+    assert other.misses.value == pytest.approx((scores[fake == 1] < 0.5).mean())
+    assert other.misses.low <= other.misses.value < other.misses.high
+    assert other.to_json()["uncertain_band"] == list(detector.at(0.9).band)
