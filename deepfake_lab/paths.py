@@ -55,7 +55,7 @@ def home(out_dir: str | Path = "") -> Path:
     """
     chosen = str(out_dir) or os.environ.get("DEEPFAKE_LAB_HOME", "")
     if chosen:
-        return _expanded(chosen).resolve()
+        return expanded(chosen).resolve()
     course = course_folder()
     if course is not None:
         return course
@@ -75,10 +75,10 @@ def data_folder(name: str | Path) -> Path:
     name = str(name)  # papermill takes a folder called 2024 for a number
     if not name.strip():
         raise UserError("No data folder given: set data_dir to a folder, for example 'sample'.")
-    wanted = _expanded(name)
+    wanted = expanded(name)
     roots = [Path.cwd(), home() / "data", project() / "data"]
     if os.environ.get("DEEPFAKE_LAB_DATA"):
-        roots.insert(1, _expanded(os.environ["DEEPFAKE_LAB_DATA"]))
+        roots.insert(1, expanded(os.environ["DEEPFAKE_LAB_DATA"]))
     named = [wanted] if wanted.is_absolute() else [root / wanted for root in roots]
     candidates = list(dict.fromkeys(named))
     for candidate in candidates:
@@ -99,7 +99,7 @@ def model_folder(name: str | Path, out_dir: str | Path = "") -> Path:
         UserError: no such run folder; the message lists the names that exist.
     """
     name = str(name)
-    as_path = _expanded(name)
+    as_path = expanded(name)
     if os.path.isfile(detector_file(as_path)):
         return as_path.resolve()
     roots = _model_roots(out_dir)
@@ -173,7 +173,7 @@ def backbone_weights() -> Path:
     return project() / "models" / "efficientnet_lite0.imagenet.weights.h5"
 
 
-def _expanded(path: str | Path) -> Path:
+def expanded(path: str | Path) -> Path:
     """Return the path with `~` replaced; unlike `Path.expanduser`, `~nobody` is left as it is."""
     return Path(os.path.expanduser(path))
 

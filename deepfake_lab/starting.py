@@ -1,6 +1,5 @@
 """A working course folder, for a person who has no checkout: `deepfake-lab init`."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def start_course(folder: str | Path) -> Path:
     Raises:
         UserError: the folder is not empty, or cannot be written.
     """
-    target = Path(os.path.expanduser(folder)).absolute()
+    target = paths.expanded(folder).absolute()
     if target.is_dir() and any(target.iterdir()):
         raise UserError(f"{target} is not empty: name a new folder.")
     if target.exists() and not target.is_dir():

@@ -106,14 +106,14 @@ def prepare(
         UserError: unusable settings, an `out` that holds something else, or what
             :func:`deepfake_lab.data.datasets.read_dataset` raises.
     """
-    root, target = paths.data_folder(folder), Path(os.path.expanduser(out)).resolve()
+    root, target = paths.data_folder(folder), paths.expanded(out).resolve()
     _check_settings(root, target, size, framing, quality)
     paths.check_writable(target if target.exists() else target.parent)
     before = audit(root, layout)
     data = before.dataset
     settings = {
         "size": size, "framing": framing, "quality": quality, "layout": data.layout,
-        "data": data.fingerprint(), "origins": _origins(data),
+        "data": data.fingerprint(), "manifest": _said(data),
     }  # fmt: skip
     done = _open_target(target, settings)
     rows, left_out = resolve(data)
@@ -132,8 +132,8 @@ def prepare(
     return Prepared(target, left_out, before, audit(target))
 
 
-def _origins(data: Dataset) -> str:
-    """Return a hash of what a table says of the photos beside label and split."""
+def _said(data: Dataset) -> str:
+    """Return a hash of all that is said of the photos: sources, groups and the like."""
     said = [name for name in data.manifest.columns if name not in ("path", "data")]
     return hashlib.blake2b(data.manifest[said].to_csv().encode(), digest_size=8).hexdigest()
 

@@ -106,7 +106,7 @@ def write_report(audit: Results, path: Path) -> Path:
 
 def check_page(path: Path) -> None:
     """Raise a :class:`UserError` where the page could not be written."""
-    path = Path(os.path.expanduser(path))
+    path = paths.expanded(path)
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is no file: name a file for the page.")
     paths.check_writable(path.parent)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +31,7 @@ class Audit(Results):
 
     def to_html(self, path: str | Path) -> Path:
         """Write the audit as one page that needs no other file; return where."""
-        return write_report(self, Path(os.path.expanduser(path)))
+        return write_report(self, paths.expanded(path))
 
 
 def audit(

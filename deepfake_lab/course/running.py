@@ -287,7 +287,7 @@ def _own_folder(out_dir: str | Path, parameters: dict[str, Any], anew: bool) -> 
                 continue
             (folder / RECORD).touch(exist_ok=False)
             return folder
-    folder = Path(os.path.expanduser(out_dir)).resolve()
+    folder = paths.expanded(out_dir).resolve()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: give --out a folder.")
     folder.mkdir(parents=True, exist_ok=True)

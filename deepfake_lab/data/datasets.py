@@ -344,8 +344,8 @@ def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
             "bring more images, or sort them into train/, valid/ and test/ yourself."
         )
     strata = frame["label"] + "/" + frame["source"].astype(str)
-    small = strata.map(strata.value_counts()) < folds  # too few to lie in every fold
-    strata = strata.mask(small, frame["label"])
+    if strata.value_counts().max() < folds:  # no source could lie in every fold
+        strata = frame["label"]
     cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     _, fold = next(cutter.split(frame, strata, frame["group"]))
     return frame.index[fold]

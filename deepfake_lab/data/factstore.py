@@ -22,6 +22,7 @@ import numpy as np
 import PIL
 from platformdirs import user_cache_path
 
+from deepfake_lab import paths
 from deepfake_lab.data import facts as facts_of
 from deepfake_lab.extras import require
 from deepfake_lab.photos import images
@@ -50,7 +51,7 @@ def cache_file() -> Path:
     """
     home = os.environ.get("DEEPFAKE_LAB_HOME")
     if home:
-        return Path(os.path.expanduser(home)) / ".cache" / "facts.sqlite"
+        return paths.expanded(home) / ".cache" / "facts.sqlite"
     return user_cache_path("deepfake-lab", appauthor=False) / "facts.sqlite"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from deepfake_lab.photos.images import EXTENSIONS
-from deepfake_lab.photos.listing import NOT_READ, is_kind, passed_over
+from deepfake_lab.photos.listing import NOT_READ, passed_over, safely
 from deepfake_lab.printing import unicode_name
 
 SPLIT_WORDS = {
@@ -109,7 +109,7 @@ def scan(root: Path) -> Listing:
                 reason = "its name is not UTF-8: left out"
                 listing.problems.append(Problem(unicode_name(name), reason, "name not UTF-8"))
                 continue
-            if is_kind(entry.is_dir):
+            if safely(entry.is_dir):
                 (links if entry.is_symlink() else folders).append(f"{name}/")
             else:
                 _sort_in(listing, name, entry)
@@ -120,7 +120,7 @@ def scan(root: Path) -> Listing:
 
 def _sort_in(listing: Listing, name: str, entry: os.DirEntry) -> None:
     ending = os.path.splitext(name)[1].lower()
-    if not is_kind(entry.is_file):
+    if not safely(entry.is_file):
         if ending in EXTENSIONS:
             reason = "a link to a file that is not there: left out"
             listing.problems.append(Problem(name, reason, "broken link"))

@@ -42,7 +42,7 @@ def download(name: str, archive: str | Path = "") -> Path:
     part = folder.with_name(f"{folder.name}.part")
     try:
         if archive:
-            part = _unpack(Path(os.path.expanduser(archive)), folder)
+            part = _unpack(paths.expanded(archive), folder)
         else:
             _fetch(name, part)
         # The folder gets its name when all is in it: half a data set is never taken for one.
@@ -61,7 +61,7 @@ def folder_for(name: str) -> Path:
     home.
     """
     base = os.environ.get("DEEPFAKE_LAB_DATA")
-    return (Path(os.path.expanduser(base)) if base else paths.home() / "data") / name
+    return (paths.expanded(base) if base else paths.home() / "data") / name
 
 
 def by_hand(name: str) -> str:

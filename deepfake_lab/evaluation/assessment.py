@@ -4,7 +4,6 @@ One call, :func:`assess`, for notebook and command alike: it reads the data sets
 about one split of each, and makes the tables.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +55,7 @@ class Assessment(Results):
         Raises:
             UserError: the folder cannot be written.
         """
-        return appendix.save(self, Path(os.path.expanduser(folder)))
+        return appendix.save(self, paths.expanded(folder))
 
 
 def assess(
@@ -144,7 +143,7 @@ def check_out(folder: str | Path) -> Path:
         UserError: it is a file, cannot be written, or holds an assessment already: none is
             written over another.
     """
-    folder = Path(os.path.expanduser(folder))
+    folder = paths.expanded(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the results.")
     if (folder / "report.md").exists():

@@ -1,7 +1,6 @@
 """Folders of runs -> one table: parameters, metrics with intervals, time, and what made them."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
     """
     rows: dict[Path, dict[str, Any]] = {}
     for place in places:
-        found = _rows(Path(os.path.expanduser(place)))
+        found = _rows(paths.expanded(place))
         if not found:
             folder = paths.model_folder(str(place))  # a detector's name, or an error that says so
             found = {folder: _row(folder, None)}

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
+from deepfake_lab import paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.extras import require
 from deepfake_lab.photos.evidence import Evidence, short, source_type_meaning, source_type_name
@@ -61,7 +61,7 @@ def _read_trust_list(named: str) -> TrustList:
     import ssl  # few name a trust list
 
     require("c2pa")
-    file = Path(os.path.expanduser(named))
+    file = paths.expanded(named)
     try:
         with file.open("rb") as stream:
             pem = stream.read(MAX_TRUST_LIST_BYTES + 1).decode("ascii", "ignore")

@@ -49,7 +49,7 @@ def passed_over(path: str) -> str | None:
     return f"no image by its ending ({ending or 'none'}) nor by its content"
 
 
-def is_kind(asked: Callable[[], bool]) -> bool:
+def safely(asked: Callable[[], bool]) -> bool:
     """Return what `is_dir` or `is_file` of an entry says; a link that leads nowhere is neither.
 
     The methods raise where a link leads to itself, or into a folder that may not be entered.
@@ -217,9 +217,9 @@ def _walk(root: str, beside: list[str]) -> Iterator[Found]:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue
             name = f"{prefix}{entry.name}"
-            if is_kind(entry.is_dir):
+            if safely(entry.is_dir):
                 below.append(f"{name}/")
-            elif is_kind(entry.is_file) or (
+            elif safely(entry.is_file) or (
                 entry.is_symlink() and name.lower().endswith(EXTENSIONS)
             ):
                 path = os.path.join(folder, entry.name)

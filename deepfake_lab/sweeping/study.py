@@ -171,7 +171,7 @@ class _Study:
         record = space.record() | {"only": only, "metric": metric, "search": bool(search)}
         name = hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:8]
         default = paths.home() / "runs" / f"sweep-{name}"
-        self.folder = Path(os.path.expanduser(out_dir)).resolve() if out_dir else default
+        self.folder = paths.expanded(out_dir).resolve() if out_dir else default
         try:
             (self.folder / "combinations").mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -5,7 +5,6 @@ The other backbones come from ``keras.applications``, which downloads their weig
 """
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
 
@@ -196,7 +195,7 @@ def load_weights(model: keras.Model, file: str | Path, what: str) -> None:
     Raises:
         UserError: no such file, or not weights of ``what`` (words for the message).
     """
-    path = Path(os.path.expanduser(file))
+    path = paths.expanded(file)
     if not path.is_file():
         raise UserError(f"Weights file '{file}' not found. Give 'imagenet', a file, or null.")
     with warnings.catch_warnings():

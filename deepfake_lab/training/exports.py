@@ -5,7 +5,6 @@ that becomes P(fake) stands in the ``detector.json`` and in the model card besid
 """
 
 import json
-import os
 import shutil
 import tempfile
 import zipfile
@@ -104,7 +103,7 @@ def export_detector(
 
 
 def _new_folder(out: str | Path) -> Path:
-    target = Path(os.path.expanduser(out)).absolute()
+    target = paths.expanded(out).absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} holds something already: name a new folder.")
     for above in target.resolve().parents:

@@ -225,7 +225,7 @@ def test_a_corrected_table_makes_the_copy_another_one(tmp_path, own_photos):
     prepare(own_photos, tmp_path / "out")
     table = own_photos / "manifest.csv"
     table.write_text(table.read_text().replace("camera a", "camera b"))
-    with pytest.raises(UserError, match="origins"):
+    with pytest.raises(UserError, match="another manifest"):
         prepare(own_photos, tmp_path / "out")
 
 
