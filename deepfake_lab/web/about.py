@@ -69,9 +69,10 @@ class ModelFacts:
         from deepfake_lab.evaluation.metrics import wilson_interval
 
         scores, is_fake = np.asarray(self._test_scores).T  # (N,), (N,)
-        of_label = scores[is_fake == fake]
-        wrong = int(((of_label >= 0.5) != fake).sum())
-        return Rate(wrong / len(of_label), *map(float, wilson_interval(wrong, len(of_label))))
+        wrong = ((scores >= 0.5) != fake)[is_fake == fake].mean()
+        # As many trials as there are groups: photos of one person fail together.
+        groups = len({row["group"] for row in self._test_rows if (row["label"] == "fake") == fake})
+        return Rate(float(wrong), *map(float, wilson_interval(wrong * groups, groups)))
 
     def track_record(self, p_fake: float, prior: float) -> str:
         """Return how often test photos with such a score were fake.
@@ -114,14 +115,22 @@ class ModelFacts:
             "trained_on": config["data"]["name"],
             "training_photos": config["data"]["train"],
             "about": self.about,
-            "test": {"photos": self.photos, "metrics": self.metrics},
+            "test": {
+                "photos": self.photos,
+                "metrics": self.metrics,
+                "prior": config["prior"],
+            },
         }
+
+    @cached_property
+    def _test_rows(self) -> list[dict[str, str]]:
+        with (self._folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if row["split"] == "test" and row["p_fake"]]
 
     @cached_property
     def _test_scores(self) -> np.ndarray:
         """(N, 2): P(fake) at this prior and 1 for a fake, of every test photo that was read."""
-        with (self._folder / "predictions.csv").open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == "test" and row["p_fake"]]
+        rows = self._test_rows
         # An older version stated it for one half, and did not say so.
         priors = np.array([float(row.get("prior") or 0.5) for row in rows])
         scores = at_prior(np.array([float(row["p_fake"]) for row in rows]), priors, self.prior)

@@ -628,4 +628,6 @@ def test_rates_and_band_are_those_of_the_prior_that_is_answered_at(detector):
     scores, fake = np.asarray(other._test_scores).T
     assert other.misses.value == pytest.approx((scores[fake == 1] < 0.5).mean())
     assert other.misses.low <= other.misses.value < other.misses.high
-    assert other.to_json()["uncertain_band"] == list(detector.at(0.9).band)
+    said = other.to_json()
+    assert said["uncertain_band"] == list(detector.at(0.9).band)
+    assert (said["prior"], said["test"]["prior"]) == (0.9, detector.config["prior"])
