@@ -16,7 +16,6 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
 
-from deepfake_lab import paths
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import addresses
 from deepfake_lab.photos.evidence import Evidence
@@ -269,7 +268,7 @@ def _bytes(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
         return source, addresses.read(source)
     if isinstance(source, str | Path):
         try:
-            return str(source), paths.expanded(source).read_bytes()
+            return str(source), Path(source).expanduser().read_bytes()
         except FileNotFoundError as error:
             raise UserError(f"{source}: no such file.") from error
         except IsADirectoryError as error:
