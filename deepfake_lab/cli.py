@@ -19,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     standard output went away. 2: nothing could be done; one line on standard error says why.
     130: interrupted.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by `>&-`
+            setattr(sys, name, open(os.devnull, "w"))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name need not fit the terminal's alphabet
             stream.reconfigure(errors="backslashreplace")
@@ -81,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     init.set_defaults(command=_init)
 
     run = commands.add_parser("run", help="run the six notebooks in order, without a screen")
-    run.add_argument("--params", type=Path, metavar="FILE", help="a YAML file, see params/")
+    run.add_argument("--params", type=_path, metavar="FILE", help="a YAML file, see params/")
     run.add_argument(
         "-p", dest="values", action="append", default=[], metavar="NAME=VALUE",
         help="set one parameter; may be given several times and goes before --params",
@@ -99,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sweep = commands.add_parser("sweep", help="run the notebooks once per combination of values")
     sweep.add_argument(
-        "--params", type=Path, metavar="FILE", help="a YAML file; a list stands for alternatives"
+        "--params", type=_path, metavar="FILE", help="a YAML file; a list stands for alternatives"
     )
     sweep.add_argument(
         "-p", dest="values", action="append", default=[], metavar="NAME=A,B,...",
@@ -133,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
         "places", nargs="*", metavar="DIR", help="runs, sweeps or folders of them (default runs/)"
     )
     runs.add_argument(
-        "--out", type=Path, metavar="FILE", help="a .csv, .parquet or .html file with all columns"
+        "--out", type=_path, metavar="FILE", help="a .csv, .parquet or .html file with all columns"
     )
     runs.set_defaults(command=_runs)
 
@@ -146,10 +149,10 @@ def _parser() -> argparse.ArgumentParser:
         help="what is compared, on test photos (default %(default)s)",
     )  # fmt: skip
     compare.add_argument(
-        "--seed", type=_count, default=0, metavar="N", help="of the bootstrap (default %(default)s)"
+        "--seed", type=_seed, default=0, metavar="N", help="of the bootstrap (default %(default)s)"
     )
     compare.add_argument(
-        "--out", type=Path, metavar="DIR",
+        "--out", type=_path, metavar="DIR",
         help="a folder for tables (CSV, Parquet, LaTeX, Markdown), figures, a page, "
         "and logs for TensorBoard",
     )  # fmt: skip
@@ -168,12 +171,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of standard output (default text; nothing where --out is given)",
     )  # fmt: skip
     predict.add_argument(
-        "--out", type=Path, metavar="FILE",
+        "--out", type=_path, metavar="FILE",
         help="a .csv or .parquet file for the answers; interrupted, the same command goes on",
     )  # fmt: skip
-    _also(predict, "--output", dest="out", type=Path)
+    _also(predict, "--output", dest="out", type=_path)
     predict.add_argument(
-        "--explain", type=Path, metavar="DIR", help="write a heat map of each photo there"
+        "--explain", type=_path, metavar="DIR", help="write a heat map of each photo there"
     )
     predict.add_argument(
         "--each-face", action="store_true", help="give each face of a photo an answer of its own"
@@ -237,11 +240,11 @@ def _parser() -> argparse.ArgumentParser:
         help="at most so many of each data set; 0: all (default %(default)s)",
     )  # fmt: skip
     evaluate.add_argument(
-        "--seed", type=_count, default=0, metavar="N",
+        "--seed", type=_seed, default=0, metavar="N",
         help="of the bootstrap and of what is drawn at random (default %(default)s)",
     )  # fmt: skip
     evaluate.add_argument(
-        "--out", type=Path, metavar="DIR", help="a folder for tables, figures and a report"
+        "--out", type=_path, metavar="DIR", help="a folder for tables, figures and a report"
     )
     _add_layout(evaluate)
     _add_cluster(evaluate)
@@ -249,7 +252,7 @@ def _parser() -> argparse.ArgumentParser:
 
     audit = commands.add_parser("audit", help="say what is wrong with a data set, before training")
     audit.add_argument("data", metavar="DATA", help="a data set, a folder or name")
-    audit.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures")
+    audit.add_argument("--html", type=_path, metavar="FILE", help="write a page with pictures")
     _add_layout(audit)
     audit.add_argument(
         "--faces", type=_count, default=3000, metavar="N",
@@ -345,6 +348,12 @@ def _also(command: argparse._ActionsContainer, spelling: str, **options: Any) ->
     command.add_argument(spelling, help=argparse.SUPPRESS, default=argparse.SUPPRESS, **options)
 
 
+def _path(text: str) -> Path:
+    from deepfake_lab.paths import expanded
+
+    return expanded(text)  # a shell leaves the ~ of --out=~/x as it is
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 0:
@@ -352,8 +361,15 @@ def _count(text: str) -> int:
     return number
 
 
+def _seed(text: str) -> int:
+    number = _count(text)
+    if number >= 2**32:
+        raise argparse.ArgumentTypeError(f"{number} is no seed: they lie below 2**32")
+    return number
+
+
 # argparse names the type in its message: "invalid whole number value: 'x'".
-_count.__name__ = "whole number"
+_count.__name__ = _seed.__name__ = "whole number"
 
 
 def _init(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.listing import Found
 from deepfake_lab.scoring.maps import map_name
+from deepfake_lab.scoring.scorefile import ScoreFile
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 LINE = r"Classification: (REAL|FAKE)  Confidence: \d{1,2}\.\d\d%"
@@ -243,6 +244,58 @@ def test_no_two_photos_have_one_heat_map(tmp_path, others):
     names = [map_name(photo).lower() for photo in photos]
     assert len(set(names)) == len(names)
     assert all(name.startswith("deep/a") and name.endswith(".map.jpg") for name in names)
+
+
+def test_heat_maps_of_photos_that_were_answered_before_are_drawn_too(predict, album, tmp_path):
+    scores, heat = tmp_path / "r.csv", tmp_path / "heat"
+    predict("--out", scores, album)
+    before = scores.read_bytes()
+    _, out, _ = predict("--out", scores, "--explain", heat, album)
+    assert (heat / "a.map.jpg").is_file() and (heat / "deep" / "b.map.jpg").is_file()
+    assert "3 photos" in out[0] and sorted(scores.read_bytes()) == sorted(before)
+    drawn = (heat / "a.map.jpg").stat().st_mtime_ns
+    predict("--out", scores, "--explain", heat, album)
+    assert (heat / "a.map.jpg").stat().st_mtime_ns == drawn
+
+
+def test_a_home_folder_is_known_after_an_equals_sign(predict, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert predict("--out=~/r.csv", "--explain=~/heat", FILES[0])[0] == 0
+    assert (tmp_path / "r.csv").is_file() and (tmp_path / "heat").is_dir()
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("finished", [True, False])
+def test_answers_of_the_other_kind_are_told_from_damage(
+    predict, album, tmp_path, ending, finished, monkeypatch
+):
+    pytest.importorskip("pyarrow")
+    output = tmp_path / f"r.{ending}"
+    for first, second, said in (
+        ([], ["--each-face"], "a row for each photo: leave out --each-face"),
+        (["--each-face"], [], "a row for each face: add --each-face"),
+    ):
+        with monkeypatch.context() as patch:
+            if not finished:
+                patch.setattr(ScoreFile, "finish", lambda _: None)
+            predict(*first, "--out", output, album)
+        code, _, err = predict(*second, "--out", output, album)
+        assert code == 2 and len(err) == 1 and said in err[0]
+        for file in tmp_path.glob("r.*"):
+            file.unlink()
+
+
+def test_the_command_has_no_need_of_a_screen(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)  # as after `>&-`
+    assert cli.main(["predict", "--format", "csv", str(FILES[0])]) == 0
+
+
+def test_answers_among_the_photos_are_not_told_of(predict, album):
+    (album / "a.csv.part").write_bytes(b"[]")
+    assert "passed over" not in " ".join(predict(album)[2])
 
 
 def test_a_photo_that_cannot_have_a_heat_map_does_not_stop_the_others(

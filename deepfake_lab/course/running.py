@@ -250,6 +250,8 @@ def _checked(
             raise UserError(
                 f"The parameter '{name}' must be {wanted}, not {kind}: {value!r}{quoted}."
             )
+        elif name == "seed" and kind == "int" and not 0 <= value < 2**32:
+            raise UserError(f"The parameter 'seed' must lie in 0 to 2**32 - 1: {value} does not.")
     return checked
 
 

@@ -132,6 +132,13 @@ def save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     """Draw every table that can be drawn and return the files."""
     import matplotlib.pyplot as plt
 
+    with plt.rc_context({"text.parse_math": False}):  # a folder's name may have dollar signs
+        return _save_figures(tables, folder)
+
+
+def _save_figures(tables: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
+    import matplotlib.pyplot as plt
+
     from deepfake_lab.evaluation import result_plots as draw
     from deepfake_lab.evaluation.degradations import AXES
 

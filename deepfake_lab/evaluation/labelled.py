@@ -1,7 +1,7 @@
 """The labelled photos of several data sets, to be asked about together."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pandas as pd
 from deepfake_lab import paths
 from deepfake_lab.data.datasets import Dataset, free_name, limit_photos, read_dataset
 from deepfake_lab.data.folders import scan
-from deepfake_lab.data.layouts import LAYOUTS, SPLITS, Reading, detect
+from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
 from deepfake_lab.data.sources import with_origin
 from deepfake_lab.errors import UserError
 
@@ -108,24 +108,18 @@ def _read(root: Path, split: str, seed: int, wanted: str) -> Dataset:
     listing = scan(root)
     if listing.images and wanted in ("auto", *LAYOUTS):
         layout = detect(listing) if wanted == "auto" else wanted
-        reading = LAYOUTS[layout](listing)
-        counts = reading.frame["label"].value_counts()
-        unsplit = bool(reading.frame["split"].isna().all())
+        frame = LAYOUTS[layout](listing).frame
+        counts = frame["label"].value_counts()
+        unsplit = bool(frame["split"].isna().all())
         if len(counts) == 1 or (split == "all" and unsplit and counts.min() < _FEW):
-            problems = [asdict(problem) for problem in listing.problems + reading.problems]
-            return _as_it_is(root, layout, reading, split if unsplit else "", problems)
+            return _as_it_is(root, layout, seed, split if unsplit else "")
     return read_dataset(root, wanted, seed)
 
 
-def _as_it_is(
-    root: Path, layout: str, reading: Reading, split: str, problems: list[dict]
-) -> Dataset:
-    """Return a data set without a look at its files; `split`, where given, is that of all."""
-    frame = reading.frame.reset_index(drop=True)
-    frame["path"] = [str(root / file) for file in frame["file"]]
-    frame["group"] = frame["group"].fillna(frame["file"]) if "group" in frame else frame["file"]
-    frame["fingerprint"] = [str(Path(path).stat().st_size) for path in frame["path"]]
-    notes = list(reading.notes)
+def _as_it_is(root: Path, layout: str, seed: int, split: str) -> Dataset:
+    """Return a data set that needs no splits; `split`, where given, is what all of it is."""
+    data = read_dataset(root, layout, seed, must_split=False, both_labels=False)
+    frame, notes = data.manifest, list(data.notes)
     if frame["label"].nunique() == 1:
         only, other = frame["label"].iloc[0], {"real": "fake", "fake": "real"}
         rate = "false alarms" if only == "real" else "misses"
@@ -133,7 +127,6 @@ def _as_it_is(
             f"it has no {other[only]} photos: {rate} can be told, but neither AUC nor calibration"
         )
     if split:
-        frame["split"] = split
+        frame = frame.assign(split=split)
         notes.append("it has no splits: all of it is taken")
-    table = pd.DataFrame(problems, columns=["file", "problem", "kind"], dtype=str)
-    return Dataset(root, layout, frame, table, tuple(notes))
+    return replace(data, manifest=frame, notes=tuple(notes))

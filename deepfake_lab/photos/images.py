@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageFilter, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageFilter
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import addresses
@@ -43,6 +43,13 @@ MAX_PIXELS = 100_000_000
 #: where everything else crops the center. Less than ImageNet's 8/7: the border tells, too (on 200
 #: validation photos of 140k, AUC 0.966 with it and 0.959 without).
 CROP_ROOM = 16 / 15
+
+#: How the pixels of a file lie, as its EXIF says, and what sets them upright.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
 
 #: What `framing` may be: a square around the largest face, or the largest centred square.
 FRAMINGS = ("face", "whole")
@@ -365,8 +372,10 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would be copied, too
-        image = ImageOps.exif_transpose(image)
+    # Pillow's exif_transpose would write the other tags anew, which fails where one of them is odd.
+    turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if turn is not None:
+        image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         values = np.nan_to_num(np.asarray(image, dtype=np.float64))
         highest = values.max(initial=0)

@@ -21,6 +21,9 @@ DOCUMENTS = {
 #: What is said of an image in a format that has no decoder here.
 NOT_READ = "is not read here"
 
+#: What `predict --out` writes until it is done; it may lie beside the photos.
+_UNFINISHED = (".csv.part", ".parquet.part")
+
 _NO_FILES = {"thumbs.db", "desktop.ini", "license", "readme", "makefile"}
 
 
@@ -34,7 +37,7 @@ def passed_over(path: str) -> str | None:
     ending = os.path.splitext(name)[1]
     if ending in EXTENSIONS:
         return None
-    if ending in DOCUMENTS or name in _NO_FILES:
+    if ending in DOCUMENTS or name in _NO_FILES or name.endswith(_UNFINISHED):
         return ""
     try:
         kind = format_of(_head(path))

@@ -242,7 +242,10 @@ def _answer_all(
 
         def left() -> Iterator[Found]:
             photos = find_photos(options.photos, tally.beside)
-            return (one for one in photos if not (file and file.has(one.path)))
+            return (
+                one for one in photos
+                if not (file and file.has(one.path)) or (maps and not one.error and maps.lacks(one))
+            )  # fmt: skip
 
         printer = stack.enter_context(_Printer(form, lone, options.each_face))
         answers: Iterable[tuple[Found, Stamp, Prediction | UserError]]

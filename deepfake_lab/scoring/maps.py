@@ -41,6 +41,10 @@ class Maps:
         except OSError as error:
             raise UserError(f"{folder}: cannot be written to ({error.strerror}).") from error
 
+    def lacks(self, photo: Found) -> bool:
+        """Return whether there is no map of a photo yet."""
+        return not (self.folder / map_name(photo)).is_file()
+
     def draw(self, photo: Found, answer: Prediction) -> None:
         """Write the map of an answer under the photo's name."""
         from deepfake_lab.detection.display import explain_picture

@@ -230,8 +230,8 @@ class ScoreFile:
             for line in stream:
                 try:
                     answer = json.loads(line)
+                    _check_kind(self.file, len(answer[0]), self._columns)
                     rows = [dict(zip(self._columns, values, strict=True)) for values in answer]
-                    _ = rows[0]
                 except (ValueError, TypeError, LookupError) as error:
                     raise UserError(f"{self._part} is damaged: remove it.") from error
                 yield rows
@@ -266,11 +266,28 @@ def csv_writer(stream: TextIO) -> Callable[[Iterable[Any]], object]:
     return write
 
 
+def _check_names(file: Path, names: list[str], columns: dict[str, type]) -> None:
+    if names in (list(COLUMNS), list(FACE_COLUMNS)):
+        _check_kind(file, len(names), columns)
+    elif names != list(columns):
+        raise ValueError("other columns")
+
+
+def _check_kind(file: Path, number: int, columns: dict[str, type]) -> None:
+    """Raise where answers are of the other kind: a row a photo, or a row a face."""
+    if number == len(columns) or number not in (len(COLUMNS), len(FACE_COLUMNS)):
+        return
+    holds, needed = ("photo", "leave out") if number == len(COLUMNS) else ("face", "add")
+    raise UserError(
+        f"{file} holds a row for each {holds}: {needed} --each-face to go on with it, or choose "
+        "another --out."
+    )
+
+
 def _read_csv(file: Path, columns: dict[str, type]) -> Iterator[Row]:
     with file.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
-        if reader.fieldnames != list(columns):
-            raise ValueError("other columns")
+        _check_names(file, list(reader.fieldnames or ()), columns)
         for row in reader:
             yield {column: _typed(row[column], kind) for column, kind in columns.items()}
 
@@ -294,8 +311,7 @@ def _write_csv(file: Path, rows: Iterable[Row], columns: dict[str, type]) -> Non
 def _read_parquet(file: Path, columns: dict[str, type]) -> Iterator[Row]:
     _, parquet = _parquet()
     with parquet.ParquetFile(file) as content:
-        if content.schema_arrow.names != list(columns):
-            raise ValueError("other columns")
+        _check_names(file, content.schema_arrow.names, columns)
         for batch in content.iter_batches(PIECE):
             yield from batch.to_pylist()
 

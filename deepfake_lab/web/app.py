@@ -186,7 +186,8 @@ def sample(number: str) -> str:
 @pages.get("/samples/<number>.jpg")
 def sample_photo(number: str) -> Response:
     """A photo of the gallery."""
-    return send(_sample(number).path, mimetype="image/jpeg")
+    # Without a name of its own, the file's would be sent, which tells the answer.
+    return send(_sample(number).path, mimetype="image/jpeg", download_name=f"{number}.jpg")
 
 
 @pages.get("/card")
@@ -261,6 +262,8 @@ def _in_a_hundred(prior: float) -> str:
     """Return a share of fakes as people say it: ``6 in 100 photos``."""
     if prior == 0.5:
         return "one photo in two"
+    if prior > 0.99:  # nobody says "99.5 in 100"
+        return f"all but {_in_a_hundred(1 - prior)}"
     if prior >= 0.01:
         return f"{100 * prior:{'.0f' if prior >= 0.05 else '.2g'}} in 100 photos"
     return f"{1000 * prior:.2g} in 1,000 photos"

@@ -16,6 +16,10 @@ COLUMNS = (
 )  # fmt: skip
 
 
+#: With these, a formula begins for a spreadsheet; a name that does gets an apostrophe in front.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 @dataclass(frozen=True)
 class Row:
     """One photo in the summary.
@@ -62,7 +66,12 @@ def csv_text(rows: Iterable[Row]) -> str:
     return "".join([_line(COLUMNS), *(row.csv for row in rows)])
 
 
+def _no_formula(value: object) -> object:
+    """Return a text that a spreadsheet shows and does not run: a name can be `=HYPERLINK()`."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+
+
 def _line(values: Iterable[object]) -> str:
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerow(values)
+    csv.writer(stream, lineterminator="\n").writerow(map(_no_formula, values))
     return stream.getvalue()

@@ -146,6 +146,12 @@ def test_a_parameter_of_the_wrong_type_is_refused(notebooks, no_kernel, name, va
         run_course({name: value})
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes_is_refused(no_kernel, tmp_path, seed):
+    with pytest.raises(UserError, match="'seed' must lie in 0 to"):
+        run_course({"seed": seed}, out_dir=tmp_path / "run")
+
+
 def test_a_whole_number_is_a_rate_too(notebooks, instant):
     run_course({"learning_rate": 1})
     assert instant[0][1]["learning_rate"] == 1

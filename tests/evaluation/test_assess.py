@@ -112,6 +112,26 @@ def test_a_data_set_of_real_photos_alone_is_taken_whole_and_says_what_it_cannot_
     assert "neither AUC nor calibration" in " ".join(photos.notes)
 
 
+def test_copies_of_a_photo_are_one_group_in_a_data_set_of_one_label_too(tmp_path):
+    folder = tmp_path / "camera" / "real"
+    folder.mkdir(parents=True)
+    files = sorted((paths.project() / "data" / "sample" / "real").glob("*.jpg"))[:4]
+    for number, file in enumerate([*files, files[0]]):
+        (folder / f"{number}.jpg").write_bytes(file.read_bytes())
+    rows = gather(tmp_path / "camera").manifest
+    assert len(rows) == 5 and rows["group"].nunique() == 4
+
+
+def test_rows_without_a_split_are_told_of_in_a_data_set_of_one_label_too(tmp_path):
+    _photos(tmp_path / "cam" / "real", 6, 40)
+    names = sorted(file.relative_to(tmp_path / "cam") for file in (tmp_path / "cam").rglob("*.*"))
+    lines = [f"{name},real,{'test' if i < 4 else ''}" for i, name in enumerate(names)]
+    (tmp_path / "cam" / "manifest.csv").write_text("path,label,split\n" + "\n".join(lines))
+    photos = gather(tmp_path / "cam")
+    assert len(photos.manifest) == 4
+    assert "2 images without a split were put into train" in " ".join(photos.notes)
+
+
 def test_a_few_labelled_photos_can_be_judged_without_making_splits(tmp_path):
     _photos(tmp_path / "few" / "real", 3, 40)
     _photos(tmp_path / "few" / "fake", 3, 200)

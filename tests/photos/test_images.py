@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from deepfake_lab import paths
 from deepfake_lab.errors import UserError
@@ -135,6 +135,25 @@ def test_a_photo_that_was_held_sideways_is_turned_upright(photo):
     exif[0x0112] = 6  # "turn right by 90 degrees to see it upright"
     turned = read_image(_encoded(np.rot90(photo), "PNG", exif=exif))
     np.testing.assert_array_equal(turned, photo)
+
+
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_each_way_in_which_pixels_may_lie_is_set_upright_as_pillow_does(photo, turn):
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    content = _encoded(photo, "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(read_image(content), expected)
+
+
+def test_a_photo_is_turned_upright_whatever_else_its_exif_holds():
+    # A resolution (282) that is text, not a ratio: some phones' editors write such things.
+    entries = [(274, 3, 1, struct.pack("<HH", 6, 0)), (282, 2, 2, b"x\0\0\0")]
+    listed = b"".join(struct.pack("<HHI4s", *entry) for entry in entries)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + listed + struct.pack("<I", 0)
+    wide = _encoded(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
+    assert read_image(wide).shape == (40, 20, 3)
 
 
 def test_of_an_animation_the_first_picture_is_taken():

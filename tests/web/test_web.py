@@ -18,7 +18,7 @@ from PIL import Image
 from benchmarks.web import form, photo
 from deepfake_lab import paths
 from deepfake_lab.photos import images
-from deepfake_lab.web import about, create_app, limits, problems, uploads
+from deepfake_lab.web import about, app as web_app, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
 from deepfake_lab.web.card import card_html
 from deepfake_lab.web.uploads import Upload
@@ -199,6 +199,14 @@ def test_several_photos_begin_with_a_summary(client, face):
     assert [row["photo"] for row in rows] == ["a.jpg", "b.txt"] and rows[1]["error"]
 
 
+def test_a_name_that_a_spreadsheet_would_run_is_text_in_the_csv(client, face):
+    name = '=HYPERLINK("http://x.example","a").jpg'
+    page = send(client, (name, face), ("b.txt", b"hello"), path="/answer").text
+    (file,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)
+    rows = list(csv.DictReader(io.StringIO(unquote(file))))
+    assert rows[0]["photo"].startswith("'=HYPERLINK") and 0 <= float(rows[0]["p_fake"]) <= 1
+
+
 def test_a_single_photo_has_no_summary(client, face):
     results = send(client, ("a.jpg", face), path="/answer").text
     assert 'class="summary"' not in results and 'data-csv="a.jpg,' in results
@@ -360,6 +368,12 @@ def test_the_gallery_does_not_give_the_answer_away(client):
     assert "/samples/1.jpg" in page and not re.search(r"gan_|blend|swap|a real photo", page)
 
 
+def test_a_sample_that_is_saved_has_a_name_that_does_not_tell(client, app):
+    for number in app.extensions["deepfake_lab"].gallery:
+        told = client.get(f"/samples/{number}.jpg").headers["Content-Disposition"]
+        assert re.fullmatch(rf"inline; filename=\"?{number}\.jpg\"?", told)
+
+
 def test_a_sample_is_judged_and_its_truth_told(client, app):
     page = text_of(client.get("/samples/1"))
     assert "Classification:" in page
@@ -370,6 +384,16 @@ def test_a_sample_is_judged_for_the_share_of_fakes_that_was_chosen(client):
     default, chosen = (text_of(client.get(f"/samples/1?prior={p}")) for p in ("", "0.9"))
     assert "Classification:" in chosen and chosen != default
     assert client.get("/samples/1?prior=2").status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [(0.5, "one photo in two"), (0.25, "25 in 100 photos"), (0.03, "3 in 100 photos"),
+     (0.002, "2 in 1,000 photos"), (0.99, "99 in 100 photos"),
+     (0.995, "all but 5 in 1,000 photos")],
+)  # fmt: skip
+def test_a_share_of_fakes_is_said_in_whole_photos(prior, said):
+    assert web_app._in_a_hundred(prior) == said
 
 
 @pytest.mark.parametrize("number", ["0", "99", "..%2f..%2fREADME", "1.png"])
