@@ -52,7 +52,10 @@ def test_every_link_of_a_page_has_a_target(page):
     assert _broken(page.read_text(encoding="utf-8"), page.parent) == []
 
 
-@pytest.mark.parametrize("file", make_site.notebooks(), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "file", [*make_site.notebooks(), *sorted((paths.notebooks() / "solutions").glob("*.ipynb"))],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)  # fmt: skip
 def test_every_link_of_a_notebook_has_a_target(file):
     cells = nbformat.read(file, as_version=4).cells
     prose = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")

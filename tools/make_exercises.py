@@ -51,12 +51,14 @@ def _open(solution: str) -> str:
 
 
 def exercises(solutions: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Return a copy of a notebook without its solutions and without outputs."""
+    """Return a copy of a notebook without its solutions and without outputs, a folder above."""
     made = nbformat.from_dict(solutions)
     for cell in made.cells:
         if cell.cell_type == "code":
             cell.source = emptied(cell.source)
             cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = cell.source.replace("](../../", "](../")
     return made
 
 

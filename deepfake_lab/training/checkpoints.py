@@ -1,6 +1,7 @@
 """Keep the best weights of a training, its history, and a state to go on from after a kill."""
 
 import json
+import math
 import operator
 import os
 from pathlib import Path
@@ -83,13 +84,23 @@ class Keeper(keras.callbacks.Callback):
         measured = {key: float(value) for key, value in (logs or {}).items()}
         self._rows.append(measured)
         value = float((measured | {"epoch": epoch})[self._keep])
-        # A value that is no number never wins; the first epoch always does.
-        if not self._best or _BETTER[self._keep](value, self._best_value):
+        # A value that is no number never wins; the first epoch does, until a number comes.
+        better = math.isnan(self._best_value) or _BETTER[self._keep](value, self._best_value)
+        if not self._best or better:
             self._best_value = value
             self._best = self.model.get_weights()
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Give the best weights back."""
+        """Give the best weights back.
+
+        Raises:
+            UserError: they are no numbers.
+        """
+        if not all(np.isfinite(weights).all() for weights in self._best):
+            raise UserError(
+                "The training went astray: the weights are no finite numbers any more. Give a "
+                "smaller learning rate."
+            )
         self.restore_best(self.model)
         self._write()
 

@@ -158,6 +158,22 @@ def test_the_last_epoch_may_be_kept_whatever_validation_says(flat):
     assert losses[1] == pytest.approx(history["val_loss"].iloc[-1], rel=1e-3)
 
 
+@pytest.mark.parametrize("keep", ["val_loss", "epoch"])
+def test_a_training_that_leaves_the_numbers_is_refused(flat, keep):
+    model = build_model("cnn", image_size=32)
+    with pytest.raises(UserError, match="smaller learning rate"):
+        fit(model, flat["train"], flat["valid"], epochs=2, learning_rate=1e30, keep=keep, verbose=0)
+
+
+def test_an_epoch_of_no_number_gives_way_to_the_next(flat):
+    keeper = Keeper(build_model("cnn", image_size=32))
+    keeper.set_model(build_model("cnn", image_size=32))
+    keeper.on_epoch_end(0, {"val_loss": float("nan")})
+    keeper.model.set_weights([np.full_like(weights, 0.5) for weights in keeper.model.get_weights()])
+    keeper.on_epoch_end(1, {"val_loss": 0.7})
+    assert (keeper._best[0] == 0.5).all()
+
+
 def test_an_unknown_choice_of_the_epoch_is_refused(flat):
     model = build_model("cnn", image_size=32)
     with pytest.raises(UserError, match="'loss'; known: val_loss, val_auc, epoch"):
