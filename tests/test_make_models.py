@@ -158,6 +158,14 @@ def test_a_huge_source_weighs_no_more_than_a_large_one():
     assert shares["real/a"] == shares["real/b"]
 
 
+def test_what_most_people_bring_weighs_three_times_as_much():
+    table = pd.DataFrame({"label": ["real"] * 900 + ["fake"] * 100, "source": "140k", "width": 256})
+    table.loc[table.index[:400], "source"] = "other"  # 400 of these, 500 of 140k
+    shares = make_models.even_shares(table.assign(height=256, family="any"))
+    assert shares["real/140k"] / shares["real/other"] == pytest.approx(3 * (500 / 400) ** 0.5)
+    assert shares["fake/140k"] == pytest.approx(0.5)
+
+
 def test_no_photo_of_a_small_source_is_drawn_too_often():
     rows = [("real", "large")] * 5000 + [("fake", "many")] * 4900 + [("fake", "few")] * 4
     table = pd.DataFrame(rows, columns=["label", "source"]).assign(width=256, height=256)
