@@ -313,7 +313,7 @@ def _with_splits(
     if without and not frame["split"].isna().all():
         notes.append(f"{without} images without a split were put into train")
     # Files without a split join the training data; from there the missing splits are cut.
-    frame["split"] = frame["split"].fillna("train").astype(str)
+    frame["split"] = frame["split"].astype(object).fillna("train").astype(str)
     if not (frame["split"] == "train").any():
         notes.append("no training images: this data can only be evaluated on")
     for split, folds in zip(missing, (5, 4) if len(missing) == 2 else (5,)):

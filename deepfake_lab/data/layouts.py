@@ -182,6 +182,8 @@ def read_manifest(listing: Listing) -> Reading:
         raise UserError(f"{listing.root} holds no manifest.csv.")
     table = listing.root / name
     frame = read_table(table, {"path", "label"})
+    for column in set(frame.columns) - {"path"}:  # a file's name may be a blank
+        frame[column] = frame[column].where(frame[column].str.strip() != "")
     if frame.empty:
         raise UserError(f"{table} names no photos: it has a line of column names and no other.")
     frame["label"] = checked_words(table, frame["label"], label_of, "label")

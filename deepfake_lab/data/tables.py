@@ -20,7 +20,7 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     `sep=;`, in UTF-8, UTF-16 or Windows' own alphabet. Names of columns come back in small letters.
 
     Raises:
-        UserError: it is no CSV file, or a wanted column is missing.
+        UserError: it is no CSV file, a column is there twice, or a wanted one is missing.
     """
     try:
         text, lines = _content(path)
@@ -32,6 +32,9 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path} cannot be read as a CSV file: {error}".splitlines()[0]) from error
     frame.columns = [str(column).strip().lower() for column in frame.columns]
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise UserError(f"{path} has the column {twice[0]} twice: remove one of them.")
     missing = wanted - set(frame.columns)
     if missing:
         raise UserError(

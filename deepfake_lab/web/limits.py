@@ -15,6 +15,10 @@ MAX_FILES = 16
 #: more, see :data:`deepfake_lab.photos.images.MAX_PIXELS`.
 MAX_PIXELS = 50_000_000
 
+#: How many times as long as the other one a side may be: beyond, it is a line and no photo, and a
+#: small file of it keeps the face finder busy for ten seconds.
+MAX_RATIO = 1000
+
 #: A progressive JPEG is decoded scan by scan over all its pixels; a hostile one has thousands of
 #: scans. Most pixels times scans: twenty scans (encoders write about ten) of the largest photo.
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS

@@ -114,6 +114,8 @@ def check_photo(data: bytes) -> int:
         raise Problem("too_many_pixels", f"{width} x {height} pixels: {_TOO_MANY_PIXELS}")
     if min(width, height) < images.MIN_SIDE:
         raise Problem("too_small", f"{width} x {height} pixels are too few to judge.")
+    if max(width, height) > limits.MAX_RATIO * min(width, height):
+        raise Problem("too_small", f"{width} x {height} pixels are too narrow to judge.")
     if width * height * scans > limits.MAX_SCANNED_PIXELS:
         raise Problem("too_many_pixels", _TOO_MANY_SCANS)
     screening.screen_exif(exif)  # where the header alone did not show it: WebP, AVIF, HEIC

@@ -184,6 +184,21 @@ def test_a_table_of_which_no_photo_is_there_says_so(tmp_path):
         read_dataset(tmp_path)
 
 
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    put(tmp_path)
+    (tmp_path / "manifest.csv").write_text("path,label,Label\nreal/0.jpg,real,fake\n")
+    with pytest.raises(UserError, match="has the column label twice: remove one"):
+        read_dataset(tmp_path)
+
+
+def test_cells_of_blanks_are_empty_cells(tmp_path):
+    rows = [f"{path},{label}, , , " for path, label in put(tmp_path)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,group,source,split", *rows]))
+    data = read_dataset(tmp_path, must_split=False).manifest
+    assert data["group"].nunique() == len(data) == 12
+    assert (data["source"] == data["label"]).all()
+
+
 def test_a_table_of_column_names_alone_says_so(tmp_path):
     put(tmp_path)
     (tmp_path / "manifest.csv").write_text("path,label\n")

@@ -405,6 +405,13 @@ def test_only_the_gallery_is_served(client, number):
 # --- mistakes ---
 
 
+def _line(width: int) -> bytes:
+    """Return a picture that is hardly more than a line."""
+    stream = io.BytesIO()
+    Image.new("RGB", (width, 16)).save(stream, "PNG")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("files", "status", "code"),
     [
@@ -414,6 +421,7 @@ def test_only_the_gallery_is_served(client, number):
         ([("a.jpg", b"hello")], 400, "not_an_image"),
         ([("a.jpg", photo()[:2000])], 400, "damaged_image"),
         ([("a.png", photo("PNG", 8))], 400, "too_small"),
+        ([("a.png", _line(16 * limits.MAX_RATIO + 1))], 400, "too_small"),
         ([("a.jpg", bytes(limits.MAX_FILE_BYTES + 1))], 413, "too_large"),
         ([("a.jpg", b"x")] * (limits.MAX_FILES + 1), 400, "too_many_files"),
     ],
