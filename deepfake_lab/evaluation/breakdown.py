@@ -15,7 +15,6 @@ from deepfake_lab.evaluation.bootstrap import (
     measure_parts,
     share_of,
     stated_for,
-    wilson_interval,
 )
 from deepfake_lab.evaluation.degradations import measure_families, with_interval
 from deepfake_lab.evaluation.metrics import LOW_FPR
@@ -221,10 +220,9 @@ def reliability_table(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame
         part = part.assign(p_fake=stated_for(part)).sort_values("p_fake")
         for index in np.array_split(np.arange(len(part)), min(bins, len(part))):
             cell = part.iloc[index]
-            fakes = int((cell["label"] == "fake").sum())
-            ends = wilson_interval(fakes, len(cell))
+            share = share_of(cell["label"] == "fake", cell["group"])
             row = {"data": data, "said": cell["p_fake"].mean()}
-            row |= with_interval("share", fakes / len(cell), *ends)
+            row |= with_interval("share", *share.values())
             table.append(row | {"photos": len(cell)})
     return pd.DataFrame(table)
 

@@ -153,6 +153,14 @@ def test_the_curve_answers_the_surest_first_and_ends_with_all(predictions):
     assert curve["error"].iloc[-1] == pytest.approx(wrong.mean())
 
 
+def test_the_frames_of_one_video_make_no_bin_surer(predictions):
+    width = {}
+    for name, group in {"apart": predictions["file"], "together": "one"}.items():
+        table = breakdown.reliability_table(predictions.assign(group=group), bins=1)
+        width[name] = (table["share_high"] - table["share_low"]).iloc[0]
+    assert width["together"] > 2 * width["apart"]
+
+
 def test_reliability_has_every_photo_in_one_bin(predictions):
     table = breakdown.reliability_table(predictions)
     assert table["photos"].sum() == len(predictions) and len(table) == 10
