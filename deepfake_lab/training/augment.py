@@ -28,6 +28,10 @@ TILTED = 0.4
 #: face of a tilted head is: what a detector looks for has then lain askew.
 SET_STRAIGHT, ASKEW = 0.7, 45
 
+#: Share of the ``mixed`` pictures that lie inside a larger one, and how much of its side they take:
+#: a face in a screenshot, on a page or in a frame has a margin that is no part of the photo.
+MOUNTED, MOUNTED_SIDE = 0.1, (0.6, 0.95)
+
 _FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
@@ -44,7 +48,7 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     recompresses half of the pictures once. ``strong`` crops wider, recolors more, and sends most
     pictures through a random journey of rescaling, blur or sharpening, noise and up to three
     recompressions, or through a messenger; two of five then lose sight of a rectangle. ``mixed`` is
-    light for two pictures of five, strong for the others.
+    light for two pictures of five, strong for the others; one of ten lies inside a larger picture.
 
     Args:
         frame: (S, S, 3) uint8 RGB with S >= `size`. A frame larger than
@@ -59,6 +63,8 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     side = frame.shape[0]
     if strength == "mixed":
         strength = "light" if rng.random() < 0.4 else "strong"
+        if rng.random() < MOUNTED:
+            frame = _mount(Image.fromarray(frame), rng)
     if strength == "none":
         start = (side - size) // 2
         return frame[start : start + size, start : start + size]
@@ -75,6 +81,25 @@ def augment(frame: np.ndarray, size: int, strength: str, rng: np.random.Generato
     way = (None, _journey, _send)[rng.choice(3, p=(0.2, 0.55, 0.25))]
     picture = way(picture, rng) if way else picture
     return _hide(picture, rng) if rng.random() < 0.4 else np.asarray(picture)
+
+
+def _mount(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
+    """Lay a picture, made smaller, on a plain ground, its own mirror image or a blur of itself."""
+    side = picture.width
+    inner = round(side * rng.uniform(*MOUNTED_SIDE))
+    left, top = (int(start) for start in rng.integers(side - inner + 1, size=2))
+    small = picture.resize((inner, inner), _filter(rng))
+    ground = rng.choice(4, p=(0.3, 0.3, 0.2, 0.2))
+    if ground == 3:
+        margins = ((top, side - inner - top), (left, side - inner - left), (0, 0))
+        return np.pad(np.asarray(small), margins, "symmetric")
+    if ground == 2:
+        whole = picture.filter(ImageFilter.GaussianBlur(side / 12))
+    else:  # grey, white and black among them; or any colour
+        levels = [int(rng.choice((0, 128, 255)))] * 3 if ground else rng.integers(256, size=3)
+        whole = Image.new("RGB", picture.size, tuple(map(int, levels)))
+    whole.paste(small, (left, top))
+    return np.asarray(whole)
 
 
 def _crop(picture: Image.Image, cut: int, size: int, rng: np.random.Generator) -> Image.Image:

@@ -8,7 +8,15 @@ from deepfake_lab import paths
 from deepfake_lab.photos import squares
 from deepfake_lab.photos.faces import find_faces
 from deepfake_lab.photos.squares import Square
-from deepfake_lab.training.augment import STRENGTHS, _askew, _hide, _send, augment
+from deepfake_lab.training.augment import (
+    MOUNTED_SIDE,
+    STRENGTHS,
+    _askew,
+    _hide,
+    _mount,
+    _send,
+    augment,
+)
 
 SIDE, SIZE = 136, 128
 PORTRAIT = sorted((paths.project() / "data" / "sample" / "real").glob("*.jpg"))[0]
@@ -115,3 +123,22 @@ def test_a_messenger_takes_detail_and_leaves_the_picture(frame):
         assert sent.shape == frame.shape
         assert _sharpness(sent[None]) < _sharpness(frame[None])
         assert np.corrcoef(sent.ravel(), frame.ravel())[0, 1] > 0.95
+
+
+def test_a_picture_in_a_larger_one_is_whole_and_smaller():
+    face = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    picture = Image.fromarray(face).resize((256, 256), Image.Resampling.BICUBIC)
+    grounds = set()
+    for seed in range(30):
+        mounted = _mount(picture, np.random.default_rng(seed))
+        assert mounted.shape == (256, 256, 3) and mounted.dtype == np.uint8
+        rng = np.random.default_rng(seed)
+        inner = round(256 * rng.uniform(*MOUNTED_SIDE))
+        left, top = rng.integers(256 - inner + 1, size=2)
+        small = np.asarray(picture.resize((inner, inner), Image.Resampling.BICUBIC), float)
+        there = mounted[top : top + inner, left : left + inner]
+        assert np.abs(there - small).mean() < 12  # whatever the filter of the resizing
+        outside = np.ones((256, 256), bool)
+        outside[top : top + inner, left : left + inner] = False
+        grounds.add(len(np.unique(mounted[outside], axis=0)) == 1)
+    assert grounds == {True, False}  # plain ones and others
