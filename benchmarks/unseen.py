@@ -9,7 +9,8 @@ calibrated on. This asks about them, and says by kind and by source how far the 
 (AUC, with intervals over persons) and how often the verdict is wrong. Most of these fakes came as
 large PNG files and most of the real photos as JPEG: so all are asked about once more after half
 their size and JPEG 40 (``worn``), when no format tells them apart. The figures go to
-``benchmarks/unseen.json``, each detector's in place of its former ones.
+``benchmarks/unseen.json``, each detector's in place of its former ones, and as ``unseen.csv`` into
+its run folder, where its model card and the page say them.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from deepfake_lab.evaluation import evaluate
 from deepfake_lab.evaluation.assessment import tables_of
 from deepfake_lab.evaluation.degradations import degraded_answers
 from deepfake_lab.evaluation.labelled import gather
+from deepfake_lab.evaluation.record import rewrite_card
 
 SCORES = ("roc_auc", "tpr_at_1_fpr")
 VERDICTS = ("false_alarm_rate", "miss_rate")
@@ -75,6 +77,24 @@ def _interval(row: dict, name: str) -> list[float | None]:
     return [None if pd.isna(value) else round(value, 4) for value in values]
 
 
+def table(found: dict) -> pd.DataFrame:
+    """Return what :func:`measured` found as rows ``what, photos, measure, value, low, high``.
+
+    And ``worn, worn_low, worn_high``: the same of the photos after :data:`WORN`.
+    """
+    wrong = (("real", "false_alarm_rate", "called fake"), ("fake", "miss_rate", "called real"))
+    rows = [
+        {"what": label, "photos": found["photos"][label], "measure": measure,
+         **dict(zip(PARTS, found[rate]))}
+        for label, rate, measure in wrong
+    ]  # fmt: skip
+    for kind, row in found["kinds"].items():
+        worn = dict(zip(("worn", "worn_low", "worn_high"), found["worn"][kind]["roc_auc"]))
+        auc = dict(zip(PARTS, row["roc_auc"]))
+        rows.append({"what": kind, "photos": row["photos"], "measure": "AUC", **auc, **worn})
+    return pd.DataFrame(rows)
+
+
 def main() -> int:
     """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -87,7 +107,9 @@ def main() -> int:
         for detector in map(Detector.load, options.models):
             if seen := sorted(learned(detector) & set(photos["source"])):
                 raise UserError(f"{detector.name} has learned from {', '.join(seen)}.")
-            figures[detector.name] = measured(detector, photos)
+            found = figures[detector.name] = measured(detector, photos)
+            table(found).to_csv(detector.folder / "unseen.csv", index=False)
+            rewrite_card(detector.folder)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

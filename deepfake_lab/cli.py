@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument(
         "--degrade", action="store_true",
-        help="also ask about the photos after recompression, blur and more; takes 24 times as long",
+        help="also ask about the photos after recompression, blur and more; takes 25 times as long",
     )  # fmt: skip
     evaluate.add_argument(
         "--max-photos", type=_count, default=0, metavar="N",

@@ -16,7 +16,7 @@ from deepfake_lab.evaluation.metrics import TITLES
 #: Tables that a card shows where they lie beside it.
 TABLES = (
     "families", "sources", "same_source", "cross_source", "coverage", "degradations", "subgroups",
-    "leave_one_out", "ablation", "shortcuts", "baseline",
+    "leave_one_out", "ablation", "shortcuts", "baseline", "unseen",
 )  # fmt: skip
 
 _USES = """\
@@ -75,6 +75,7 @@ def model_card(config: dict, metrics: dict, tables: dict[str, pd.DataFrame] | No
         f"{config['image_size']} x {config['image_size']} pixels, as REAL or FAKE.",
         *_data(config, tables),
         *_measured(metrics, tables),
+        *_unseen(tables),
         *_without_a_face(tables),
         *_left_out(config, tables),
         *_known_failures(tables),
@@ -132,6 +133,30 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             yield "\n".join(f"- {note}" for note in found["notes"])
 
 
+def _unseen(tables: dict[str, pd.DataFrame]) -> Iterator[str]:
+    if "unseen" not in tables:
+        return
+    rows = tables["unseen"]
+    shares = rows[rows["measure"] != "AUC"].set_index("what")
+    said = {
+        what: views.share(row["value"], row["low"], row["high"]) for what, row in shares.iterrows()
+    }
+    photos = shares["photos"]
+    yield "## Sources that it never learned from"
+    yield (
+        f"Of {photos['real']:,} real and {photos['fake']:,} fake photos of other sources than all "
+        f"above, it called {said['real']} of the real ones FAKE and {said['fake']} of the fakes "
+        "REAL. That, and not the rates above, is what to expect of photos from elsewhere. Each "
+        "kind of fake against the real photos, *worn* after half the size and JPEG 40:"
+    )
+    yield _markdown([
+        {"fakes": row["what"], "AUC": views.score(row["value"], row["low"], row["high"]),
+         "worn": views.score(row["worn"], row["worn_low"], row["worn_high"]),
+         "photos": f"{int(row['photos']):,}"}
+        for row in rows[rows["measure"] == "AUC"].to_dict("records")
+    ])  # fmt: skip
+
+
 def _left_out(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     earlier = ""
     if "start" in config["recipe"]:
@@ -149,8 +174,7 @@ def _left_out(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
             "edits are left out, forgeries made of those photos stand in for them in training; "
             "where generated faces are, the photos leave as well. That rule was found on three of "
             "these sources (140k, ciplab, dfdc), so their rows may flatter it a little. A shorter "
-            "training makes a weaker detector; how far the full one would do better on a new "
-            f"generator was not measured.{earlier}"
+            f"training makes a weaker detector.{earlier}"
         )
         yield _markdown([
             {"left out": row["left_out"], "what": row["kind"],
@@ -229,7 +253,8 @@ def _doubt(config: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     if promise := config.get("false_alarms"):
         yield (
             f"By the validation photos it is {promise['confidence']:.0%} sure, for each source of "
-            f"real photos by itself, that no more than {promise['at_most']:.0%} of them are called "
+            "real photos that has enough of them, and for the small ones together, that no more "
+            f"than {promise['at_most']:.0%} of them are called "
             "FAKE at that prior, if each photo speaks for itself: where many photos show the same "
             "few people, that is too bold. Of a camera that is none of these sources it says "
             "nothing."

@@ -30,7 +30,7 @@ CURVES = (
     *(("blur", radius) for radius in (0.5, 1, 2, 3)),
     *(("noise", deviation) for deviation in (2, 5, 10, 20)),
     *(("screenshot", factor) for factor in (1, 1.5, 2)),
-    ("messenger", 40),
+    ("messenger", 40), ("margin", 1.3),
 )  # fmt: skip
 
 #: What the level of each kind is, for an axis.
@@ -50,6 +50,7 @@ _NAMES = {
     "noise": "noise {:g}",
     "screenshot": "screenshot 1/{:g}",
     "messenger": "half size, then JPEG {:g}",
+    "margin": "in a grey picture {:g} times as wide",
 }
 
 #: What is measured of each family under each degradation.

@@ -221,11 +221,13 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
               drawn smaller and sharpened by the viewer, cut out off the old JPEG grid and sent on
               as JPEG 70;
             - ``messenger``, level: quality of the JPEG that is written at half the size; comes
-              back at that size.
+              back at that size;
+            - ``margin``, level: how many times as wide and as high a grey picture is in whose
+              middle the photo lies.
         level: how much, as above.
 
     Returns:
-        (H, W, 3) uint8; smaller for ``screenshot`` and ``messenger``.
+        (H, W, 3) uint8; smaller for ``screenshot`` and ``messenger``, larger for ``margin``.
 
     Raises:
         UserError: an unknown kind.
@@ -252,7 +254,12 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
         return np.asarray(_jpeg(shown.crop((left, top, *shown.size)), 70))
     if kind == "messenger":
         return np.asarray(_jpeg(_smaller(picture, 2, Image.Resampling.LANCZOS), int(level)))
-    known = "none, jpeg, blur, downscale, noise, screenshot, messenger"
+    if kind == "margin":
+        wide, high = (round(side * level) for side in picture.size)
+        whole = Image.new("RGB", (wide, high), (128, 128, 128))
+        whole.paste(picture, ((wide - picture.width) // 2, (high - picture.height) // 2))
+        return np.asarray(whole)
+    known = "none, jpeg, blur, downscale, noise, screenshot, messenger, margin"
     raise UserError(f"Unknown degradation '{kind}'; known: {known}.")
 
 

@@ -32,7 +32,7 @@ class Rate:
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "an unknown share (its test has none)"
-        return f"{self.value:.0%} (95% interval {self.low:.0%} to {self.high:.0%})"
+        return f"{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%})"
 
 
 class ModelFacts:
@@ -61,6 +61,24 @@ class ModelFacts:
     def misses(self) -> Rate:
         """Return the share of fake test photos that were called real."""
         return self._wrong("miss_rate", fake=True)
+
+    @cached_property
+    def unseen(self) -> dict[str, tuple[int, Rate]]:
+        """Return label -> photos and how many of them were judged wrongly, of unseen sources.
+
+        Empty where that was not measured, or for another prior than that of the answers.
+        """
+        file = self._folder / "unseen.csv"
+        if not file.is_file() or self.prior != self.config["prior"]:
+            return {}
+        with file.open(newline="", encoding="utf-8") as table:
+            rows = [row for row in csv.DictReader(table) if row["measure"] != "AUC"]
+        return {
+            row["what"]: (
+                int(row["photos"]), Rate(*(float(row[part]) for part in ("value", "low", "high")))
+            )
+            for row in rows
+        }  # fmt: skip
 
     def _wrong(self, name: str, fake: bool) -> Rate:
         recorded = Rate(**self.metrics.get(name, _UNKNOWN))

@@ -352,6 +352,23 @@ def test_the_card_has_what_a_reader_must_know(recorded):
     assert "### The fakes of each source against the real photos of every source" in card
 
 
+def test_a_card_says_what_came_of_sources_that_were_never_learned_from(recorded):
+    from benchmarks.unseen import table
+
+    config, metrics = (
+        json.loads((recorded / name).read_text()) for name in ("detector.json", "metrics.json")
+    )
+    found = {
+        "photos": {"real": 306, "fake": 716}, "false_alarm_rate": [0.012, 0.003, 0.027],
+        "miss_rate": [0.54, 0.49, 0.6],
+        "kinds": {"gan": {"photos": 12, "roc_auc": [0.8, 0.7, 0.9]}},
+        "worn": {"gan": {"photos": 12, "roc_auc": [0.7, 0.6, 0.8]}},
+    }  # fmt: skip
+    card = model_card(config, metrics, {"unseen": table(found)})
+    assert "it called 1.2% [0.3, 2.7] of the real ones FAKE and 54.0% [49.0, 60.0]" in card
+    assert "| gan | 0.800 [0.700, 0.900] | 0.700 [0.600, 0.800] | 12 |" in card
+
+
 def test_the_card_shows_the_numbers_of_the_tables(recorded):
     card = (recorded / "README.md").read_text()
     table = pd.read_csv(recorded / "families.csv")

@@ -423,7 +423,7 @@ def test_the_model_card_says_what_the_threshold_was_raised_for(run_folder):
     config, metrics = (
         json.loads((run_folder / name).read_text()) for name in ("detector.json", "metrics.json")
     )
-    promise = "90% sure, for each source of real photos by itself, that no more than 10%"
+    promise = "for the small ones together, that no more than 10%"
     assert promise not in model_card(config, metrics)
     raised = config | {"false_alarms": {"at_most": 0.1, "confidence": 0.9}}
     assert promise in model_card(raised, metrics)

@@ -5,6 +5,7 @@ import dataclasses
 import html
 import io
 import re
+import shutil
 import subprocess
 import sys
 from urllib.parse import unquote
@@ -17,6 +18,7 @@ from PIL import Image
 
 from benchmarks.web import form, photo
 from deepfake_lab import paths
+from deepfake_lab.detection.detector import Detector
 from deepfake_lab.photos import images
 from deepfake_lab.web import about, app as web_app, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
@@ -663,3 +665,18 @@ def test_rates_and_band_are_those_of_the_prior_that_is_answered_at(detector):
     said = other.to_json()
     assert said["uncertain_band"] == list(detector.at(0.9).band)
     assert (said["prior"], said["test"]["prior"]) == (0.9, detector.config["prior"])
+
+
+def test_the_page_says_what_came_of_sources_that_were_never_learned_from(tmp_path, detector):
+    folder = tmp_path / "detector"
+    shutil.copytree(detector.folder, folder)
+    rows = ["what,photos,measure,value,low,high,worn,worn_low,worn_high",
+            "real,306,called fake,0.013,0.003,0.027,,,", "fake,716,called real,0.543,0.49,0.6,,,",
+            "gan,9,AUC,0.8,0.7,0.9,0.7,0.6,0.8"]  # fmt: skip
+    (folder / "unseen.csv").write_text("\n".join(rows))
+    copy = Detector.load(folder)
+    page = text_of(create_app(copy).test_client().get("/"))
+    assert "1,022 photos of sources that it never learned from, it called 1.3%" in page
+    assert "54.3% (95% interval 49.0% to 60.0%) of the fakes real" in page
+    # What was measured at one prior says nothing of another.
+    assert "never learned from" not in text_of(create_app(copy.at(0.9)).test_client().get("/"))
