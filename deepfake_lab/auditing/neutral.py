@@ -59,7 +59,10 @@ class Prepared:
         frame = pd.DataFrame({"before": old["auc"], "after": new["auc"]}).fillna(0.5)
         was = old["shortcut"].reindex(frame.index, fill_value=False).astype(bool)
         still = new["shortcut"].reindex(frame.index, fill_value=False).astype(bool)
-        frame["outcome"] = np.select([was & ~still, still], ["cured", "remains"], "")
+        # Fewer photos, or other ones, may widen the interval: that alone cures nothing.
+        less = frame["after"] < frame["before"]
+        outcomes = [was & ~still & less, still | (was & ~less)]
+        frame["outcome"] = np.select(outcomes, ["cured", "remains"], "")
         return frame.rename_axis("signal").sort_values("before", ascending=False).reset_index()
 
     def summary(self) -> str:

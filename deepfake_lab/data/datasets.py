@@ -260,7 +260,7 @@ def _check_labels(
 
 
 def _groups_from(frame: pd.DataFrame) -> str:
-    if "group" in frame:
+    if "group" in frame and frame["group"].notna().any():
         return "manifest"
     return "likeness" if _missing_splits(frame) else "content"
 

@@ -188,12 +188,19 @@ class FolderWords:
         self._words = words
         self._said: dict[str, tuple[str | None, bool]] = {}
         self._class_folders = {file.rpartition("/")[0] for file in files}
+        self._beside: dict[str, set[str | None]] = {}  # folder -> what those inside it say
+        folders = set(self._class_folders)
+        while folders := {folder for folder in folders if folder}:
+            for folder in folders:
+                parent, _, name = folder.rpartition("/")
+                self._beside.setdefault(parent, set()).add(word_in(name, words))
+            folders = {folder.rpartition("/")[0] for folder in folders}
 
     def of(self, file: str) -> tuple[str | None, bool]:
         """Return what the nearest folder says, and whether one further up contradicts it.
 
-        Only folders that hold images themselves can contradict: a collection may well be called
-        `deepfakes` and have a folder `real` inside.
+        Only folders that hold images themselves, or lie beside one that says something else, can
+        contradict: a collection may well be called `deepfakes` and have a folder `real` inside.
         """
         folder = file.rpartition("/")[0]
         if folder not in self._said:
@@ -207,7 +214,9 @@ class FolderWords:
             word = word_in(last, self._words)
             if said is None:
                 said = word
-            elif word not in (None, said) and folder in self._class_folders:
+            elif word not in (None, said) and (
+                folder in self._class_folders or len(self._beside[parent] - {None}) > 1
+            ):
                 return said, True
             folder = parent
         return said, False

@@ -6,6 +6,7 @@ are never part of this project.
 Source: https://github.com/Kaggle/kagglehub (dataset_download).
 """
 
+import lzma
 import os
 import shutil
 import tempfile
@@ -14,6 +15,7 @@ import zlib
 from pathlib import Path
 
 from deepfake_lab import paths
+from deepfake_lab.data.folders import scan
 from deepfake_lab.errors import UserError
 
 #: Short name -> name on Kaggle, and how much it is.
@@ -37,6 +39,11 @@ def download(name: str, archive: str | Path = "") -> Path:
         raise UserError(f"Unknown data set '{name}'; known: {', '.join(DATASETS)}.")
     folder = folder_for(name)
     if folder.is_dir() and any(folder.iterdir()):
+        if archive:
+            raise UserError(
+                f"{folder} is there already, and {archive} was not opened: remove or rename the "
+                "folder first."
+            )
         print(f"{folder} is there already.")
         return folder
     part = folder.with_name(f"{folder.name}.part")
@@ -125,6 +132,8 @@ def _unpack(archive: Path, folder: Path) -> Path:
             part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
             try:
                 opened.extractall(part)
+                if not scan(part).images:
+                    raise UserError(f"{archive} holds no images: it is another zip.")
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
@@ -136,7 +145,12 @@ def _unpack(archive: Path, folder: Path) -> Path:
         raise UserError(
             f"{archive} is a folder; give the zip, or move the folder there."
         ) from error
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{archive} is no whole zip file: download it again.") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # How bz2 says that its data are damaged.
         raise UserError(f"{archive} is no whole zip file: download it again.") from error
     except NotImplementedError as error:
         raise UserError(

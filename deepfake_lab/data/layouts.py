@@ -9,7 +9,7 @@ sachchitkunichetty/rvf10k, hamzaboulahia/hardfakevsrealfaces, ciplab/real-and-fa
 and manjilkarki/deepfake-and-real-images, as they come when unpacked.
 """
 
-import os
+import filecmp
 import posixpath
 import re
 import unicodedata
@@ -36,7 +36,9 @@ from deepfake_lab.data.tables import (
     columns,
     label_of,
     one_is_real,
+    one_label_each,
     read_table,
+    stem,
 )
 from deepfake_lab.errors import UserError
 
@@ -114,7 +116,13 @@ def read_140k(listing: Listing) -> Reading:
         if name:
             said |= one_is_real(listing.root / name, split)
     frame = reading.frame
-    stems = frame["file"].map(lambda file: PurePosixPath(file).stem)
+    stems = frame["file"].map(lambda file: stem(PurePosixPath(file).name))
+    # Where no folder says the split, the table with the photo does.
+    homes: dict[str, list[str]] = {}
+    for key in said:
+        homes.setdefault(key.partition("/")[2], []).append(key)
+    found = {name: keys[0].partition("/")[0] for name, keys in homes.items() if len(keys) == 1}
+    frame["split"] = frame["split"].astype(object).where(frame["split"].notna(), stems.map(found))
     return _cross_check(reading, frame["split"].fillna("?") + "/" + stems, said, "1 means real")
 
 
@@ -125,10 +133,11 @@ def read_hardfake(listing: Listing) -> Reading:
         raise UserError(f"{listing.root} holds no data.csv.")
     table = listing.root / name
     rows = read_table(table, {"images_id", "label"})
-    stems = rows["images_id"].fillna("").map(lambda text: PurePosixPath(text.strip()).stem)
+    rows = rows[rows["label"].fillna("").str.strip() != ""]  # the folder still says what it is
+    stems = rows["images_id"].fillna("").map(lambda text: stem(text.strip()))
     reading = read_plain(listing)
-    keys = reading.frame["file"].map(lambda file: PurePosixPath(file).stem)
-    written = rows["label"].fillna("").str.strip().str.lower()
+    keys = reading.frame["file"].map(lambda file: stem(PurePosixPath(file).name))
+    written = rows["label"].str.strip().str.lower()
     known = {value: label_of(value) for value in written.unique()}
     coding = {value: label for value, label in known.items() if label is not None}
     if len(coding) < len(known):
@@ -137,7 +146,7 @@ def read_hardfake(listing: Listing) -> Reading:
         coding = coding_by_folders(table, written, stems.map(folders))
         meaning = ", ".join(f"{value} = {label}" for value, label in sorted(coding.items()))
         reading.notes.append(f"{name} writes labels as its folders show: {meaning}")
-    said = dict(zip(stems, written.map(coding)))
+    said = one_label_each(table, stems, written.map(coding))
     return _cross_check(reading, keys, said, "real and fake mean what they say")
 
 
@@ -156,7 +165,7 @@ def read_ciplab(listing: Listing) -> Reading:
             problems.append(Problem(file, reason, "no label"))
             continue
         twin = first.setdefault(f"{label}/{name}", file)
-        if twin != file and _same_size(listing.root, twin, file):
+        if twin != file and filecmp.cmp(listing.root / twin, listing.root / file, shallow=False):
             reason = f"the download's second copy of {twin}: left out"
             problems.append(Problem(file, reason, "second copy in the download"))
             continue
@@ -182,8 +191,9 @@ def read_manifest(listing: Listing) -> Reading:
         raise UserError(f"{listing.root} holds no manifest.csv.")
     table = listing.root / name
     frame = read_table(table, {"path", "label"})
-    for column in set(frame.columns) - {"path"}:  # a file's name may be a blank
-        frame[column] = frame[column].where(frame[column].str.strip() != "")
+    for column in set(frame.columns) - {"path"}:  # the name of a file may end in a blank
+        plain = frame[column].str.strip()
+        frame[column] = plain.where(plain != "")
     if frame.empty:
         raise UserError(f"{table} names no photos: it has a line of column names and no other.")
     frame["label"] = checked_words(table, frame["label"], label_of, "label")
@@ -213,6 +223,12 @@ def read_manifest(listing: Listing) -> Reading:
             reason = f"line {line} names no file inside this folder: left out"
             problems.append(Problem(name, reason, "path outside the folder"))
     frame = frame[frame["file"].notna()]
+    both = frame.groupby("file")["label"].transform("nunique") > 1
+    for file in frame.loc[both, "file"].unique():
+        reason = "the manifest says both real and fake: left out"
+        problems.append(Problem(file, reason, "labels contradict"))
+    named = set(frame["file"])
+    frame = frame[~both]
     twice = frame["file"].duplicated()
     gone = ~frame["file"].isin(here)
     for file in frame.loc[twice, "file"]:
@@ -220,7 +236,7 @@ def read_manifest(listing: Listing) -> Reading:
     for file in frame.loc[gone & ~twice, "file"]:
         reason = "named in the manifest, but there is no such image"
         problems.append(Problem(file, reason, "label without a file"))
-    for file in sorted(here - set(frame["file"])):
+    for file in sorted(here - named):
         problems.append(Problem(file, "not in the manifest: left out", "no label"))
     # What the files themselves say is never taken from a table.
     own = ["width", "height", "format", "bytes", "fingerprint"]
@@ -290,10 +306,6 @@ def _capital_splits(listing: Listing) -> bool:
         above, _, label = folder.lower().rpartition("/")
         pairs.add((posixpath.basename(above), label))
     return {(s, b) for s in ("train", "validation", "test") for b in LABELS} <= pairs
-
-
-def _same_size(root: Path, one: str, other: str) -> bool:
-    return os.path.getsize(root / one) == os.path.getsize(root / other)
 
 
 def _inside(root: Path, base: str, path: str | float) -> str | None:

@@ -249,7 +249,12 @@ def dataset_name(layout: str, folder_name: str) -> str:
         layout: as :class:`deepfake_lab.data.datasets.Dataset` has it.
         folder_name: the last part of its path.
     """
-    return folder_name if layout in ("plain", "manifest") else layout
+    return _own(folder_name if layout in ("plain", "manifest") else layout)
+
+
+def _own(name: str) -> str:
+    """Return a name that is none of a table's rows for several data sets, or several families."""
+    return f"{name}_" if name in ("all", "macro") else name
 
 
 def with_origin(manifest: pd.DataFrame, data: str) -> pd.DataFrame:
@@ -270,5 +275,5 @@ def with_origin(manifest: pd.DataFrame, data: str) -> pd.DataFrame:
         index=manifest.index, dtype=str,
     )  # fmt: skip
     family = manifest["family"].fillna(known) if "family" in manifest else known
-    family = family.where(manifest["label"] == "fake", PHOTO)
+    family = family.where(manifest["label"] == "fake", PHOTO).map(_own)
     return manifest.assign(data=data, source=source, family=family)

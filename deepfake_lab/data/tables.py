@@ -1,6 +1,7 @@
 """CSV files beside images: read as strings, every cell checked, every complaint with its line."""
 
 import io
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -9,6 +10,7 @@ import pandas as pd
 
 from deepfake_lab.data.folders import LABEL_WORDS, word_in
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos.images import EXTENSIONS
 
 LABELS = ("real", "fake")
 
@@ -27,8 +29,9 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
         separator = _separator(text)
         # Empty lines are read as rows and dropped here, so that the others keep their numbers.
         frame = pd.read_csv(
-            io.StringIO(text), dtype=str, sep=separator, skip_blank_lines=False, index_col=False
-        )
+            io.StringIO(text), dtype=str, sep=separator, skip_blank_lines=False, index_col=False,
+            keep_default_na=False, na_values=[""],  # NA may be somebody's name
+        )  # fmt: skip
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path} cannot be read as a CSV file: {error}".splitlines()[0]) from error
     frame.columns = [str(column).strip().lower() for column in frame.columns]
@@ -131,8 +134,31 @@ def one_is_real(table: Path, split: str) -> dict[str, str]:
     if label.isna().any():
         line = rows.index[label.isna()][0]
         raise UserError(f"{table}, line {line}: label '{rows['label'][line]}' is not 0 or 1.")
-    stems = rows["id"].fillna("").map(lambda name: PurePosixPath(name.strip()).stem)
-    return dict(zip(split + "/" + stems, label))
+    stems = rows["id"].fillna("").map(lambda name: stem(name.strip()))
+    return one_label_each(table, split + "/" + stems, label)
+
+
+def stem(name: str) -> str:
+    """Return a name without the ending of an image; other dots are part of it."""
+    base, ending = os.path.splitext(name)
+    return base if ending.lower() in EXTENSIONS else name
+
+
+def one_label_each(table: Path, names: pd.Series, labels: pd.Series) -> dict[str, str]:
+    """Return name -> label, both (N,) columns of a table.
+
+    Raises:
+        UserError: two lines call one name real and fake.
+    """
+    said: dict[str, str] = {}
+    for line, name, label in zip(names.index, names, labels):
+        if said.setdefault(name, label) != label:
+            raise UserError(
+                f"{table}, line {line}: '{PurePosixPath(name).name}' is {label} here and "
+                f"{said[name]} in a line above; correct it, or read the folders alone with "
+                "layout='plain'."
+            )
+    return said
 
 
 def coding_by_folders(table: Path, written: pd.Series, folder: pd.Series) -> dict[str, str]:

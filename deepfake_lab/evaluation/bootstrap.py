@@ -109,12 +109,16 @@ def measure_parts(
     for weights in resamples(rows["group"].to_numpy(), seed):
         for key, i in chosen.items():
             draws[key].append(measure(scores[key].count(weights[:, i], balanced), names))
-    return {
+    measured = {
         key: Measured(
             measure(scores[key].count(balanced=balanced), names)[0], np.concatenate(draws[key])
         )
         for key in parts
     }
+    for key, i in chosen.items():
+        if rows["group"].iloc[i].nunique() < 2:  # drawn again it is the same: that shows nothing
+            measured[key].draws[:] = np.nan
+    return measured
 
 
 def stated_for(rows: pd.DataFrame, balanced: bool = False) -> np.ndarray:

@@ -206,8 +206,11 @@ def _estimate(
         if len(runs) > 1
     ]
     variance = sum(part for part, _ in parts)
-    if variance == 0:  # every resample says the same
-        return _Estimate(value, value, value, 1.0 if value == 0 else 1 / len(measured.draws))
+    if measured.groups < 2:  # it can be drawn in one way alone
+        return _Estimate(value, np.nan, np.nan, 1.0)
+    if variance == 0:  # every resample says the same: that so many groups agree may still be luck
+        luck = max(1 / len(measured.draws), 2.0 ** (1 - measured.groups))
+        return _Estimate(value, value, value, 1.0 if value == 0 else luck)
     freedom = variance**2 / sum(part**2 / degrees for part, degrees in parts)
     error = np.sqrt(variance)
     half = stats.t.ppf((1 + LEVEL) / 2, freedom) * error
@@ -217,16 +220,23 @@ def _estimate(
 
 def _test_rows(folder: str) -> pd.DataFrame:
     """Return a run's answered test photos, indexed by what each is."""
-    rows = pd.read_csv(f"{folder}/predictions.csv")
-    rows = answered(rows[rows["split"] == "test"])
-    return rows.set_index(["file", "fingerprint"]).loc[lambda r: ~r.index.duplicated()]
+    file = f"{folder}/predictions.csv"
+    try:
+        rows = pd.read_csv(file)
+        rows = answered(rows[rows["split"] == "test"])
+        rows = rows.set_index(["file", "fingerprint"])
+    except (LookupError, OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise UserError(f"{file} is damaged: remove this run, or train it again.") from error
+    return rows[~rows.index.duplicated()]
 
 
 def _common(rows: list[pd.DataFrame], names: list[str]) -> pd.Index:
-    """Return the test photos that all runs have answered, in the order of the first."""
+    """Return the test photos that all runs have answered, with one label, in the first's order."""
     common = rows[0].index
     for name, run in zip(names, rows):
         common = common[common.isin(run.index)]
+        labels = [one.loc[common, "label"].to_numpy() for one in (rows[0], run)]
+        common = common[labels[0] == labels[1]]
         if rows[0].loc[common, "label"].nunique() < 2:
             raise UserError(
                 f"{name} and the runs before it share no test photos of both labels: compare runs "
@@ -240,8 +250,8 @@ def _notes(runs: pd.DataFrame, rows: list[pd.DataFrame], common: pd.Index) -> li
     most = max(len(run) for run in rows)
     if len(common) < most:
         notes.append(
-            f"Only {len(common):,} test photos are in all runs (of up to {most:,}): the numbers "
-            "here count these alone."
+            f"Only {len(common):,} test photos are in all runs with the same label (of up to "
+            f"{most:,}): the numbers here count these alone."
         )
         if runs["seed"].nunique() > 1:
             notes[-1] += " A seed also makes the splits of data that come without any."

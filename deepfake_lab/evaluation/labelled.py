@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deepfake_lab import paths
+from deepfake_lab.data import duplicates
 from deepfake_lab.data.datasets import Dataset, free_name, limit_photos, read_dataset
 from deepfake_lab.data.folders import scan
 from deepfake_lab.data.layouts import LAYOUTS, SPLITS, detect
@@ -99,8 +101,24 @@ def gather(
         manifests.append(rows.assign(**{
             column: name + "/" + rows[column].astype(str) for column in ("file", "group")
         }))  # fmt: skip
-    manifest = pd.concat(manifests, ignore_index=True)
+    manifest, shared = _one_group_each(pd.concat(manifests, ignore_index=True))
+    if shared:
+        notes.append(f"{shared:,} photos lie in several of the data sets: each counts as one group")
     return Photos(manifest, tuple(records), split, tuple(notes))
+
+
+def _one_group_each(manifest: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Bring files that lie in several data sets into one group; say how many there are."""
+    several = manifest.groupby("fingerprint")["data"].transform("nunique") > 1
+    if not several.any():
+        return manifest, 0
+    rows = np.arange(len(manifest))
+    names = [manifest["fingerprint"].where(several, manifest["file"]), manifest["group"]]
+    firsts = [pd.Series(rows).groupby(of.to_numpy()).transform("first") for of in names]
+    pairs = np.concatenate([np.stack([rows, first], axis=1) for first in firsts])
+    kin = pd.Series(duplicates.linked(len(manifest), pairs), index=manifest.index)
+    group = manifest["group"].groupby(kin).transform("first")
+    return manifest.assign(group=group), manifest.loc[several, "fingerprint"].nunique()
 
 
 def _read(root: Path, split: str, seed: int, wanted: str) -> Dataset:

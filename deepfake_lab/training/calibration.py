@@ -152,6 +152,7 @@ def _prior(
         shown &= len(good) > 0
     # At a prior of 1 - p, what scored p lies at one half; rounded down, it lies below.
     rest = max(1 - max(highest), 1e-6)
+    shown &= 1 - max(highest) >= rest  # no prior is so small that what scored 1 comes below
     digits = 10 ** (2 - np.floor(np.log10(rest)))
     return min(0.5, float((np.ceil(rest * digits) - 1) / digits)), shown
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -98,6 +99,18 @@ def test_what_software_left_behind_is_cured(prepared):
         assert compared["before"][signal] > 0.95
         assert compared["after"][signal] == 0.5
         assert compared["outcome"][signal] == "cured"
+
+
+def test_a_signal_that_grew_is_not_cured_by_a_wider_interval():
+    def audited(auc: float, shortcut: bool) -> SimpleNamespace:
+        row = {"signal": "border", "pair": "all", "auc": auc, "shortcut": shortcut}
+        return SimpleNamespace(shortcuts=pd.DataFrame([row]))
+
+    def outcome(before: float, after: float) -> str:
+        both = audited(before, True), audited(after, False)
+        return module.Prepared(Path(), pd.DataFrame(), *both).compare()["outcome"].iloc[0]
+
+    assert outcome(0.74, 0.77) == "remains" and outcome(0.74, 0.6) == "cured"
 
 
 def test_what_the_pixels_remember_remains_and_is_said(prepared):

@@ -119,6 +119,27 @@ def test_an_unusable_zip_is_one_clear_line(tmp_path, place, name, content, says)
     assert not (place / "140k").exists()
 
 
+def test_a_zip_of_something_else_leaves_room_for_the_right_one(tmp_path, place):
+    with pytest.raises(UserError, match="holds no images"):
+        download("hardfake", make_zip(tmp_path / "junk.zip", ["readme.txt"]))
+    assert list(place.iterdir()) == []
+    download("hardfake", make_zip(tmp_path / "good.zip"))
+    with pytest.raises(UserError, match="was not opened: remove or rename the folder first"):
+        download("hardfake", make_zip(tmp_path / "other.zip"))
+
+
+@pytest.mark.parametrize("packing", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_is_named_however_it_is_packed(tmp_path, place, packing):
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w", packing) as archive:
+        archive.writestr("real/1.jpg", bytes(range(256)) * 40)
+    content = bytearray(file.read_bytes())
+    content[60:90] = b"\x7f" * 30
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip is no whole zip file"):
+        download("hardfake", file)
+
+
 def test_a_zip_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=1))
     with pytest.raises(UserError, match="the disk has less left"):

@@ -199,6 +199,33 @@ def test_cells_of_blanks_are_empty_cells(tmp_path):
     assert (data["source"] == data["label"]).all()
 
 
+def test_a_photo_that_a_table_calls_both_real_and_fake_is_left_out(tmp_path):
+    rows = put(tmp_path)
+    text = table([*rows, (rows[0][0], "fake"), rows[1]])
+    (tmp_path / "manifest.csv").write_text(text)
+    data = read_dataset(tmp_path, must_split=False)
+    assert len(data.manifest) == 11 and rows[0][0] not in set(data.manifest["file"])
+    kinds = dict(zip(data.problems["file"], data.problems["kind"]))
+    assert kinds == {rows[0][0]: "labels contradict", rows[1][0]: "listed twice"}
+
+
+def test_a_column_of_groups_that_is_empty_leaves_the_search_for_likeness_on(tmp_path):
+    rows = [f"{path},{label}," for path, label in put(tmp_path)]
+    (tmp_path / "real/r0.jpg").write_bytes((tmp_path / "real/r1.jpg").read_bytes() + b" ")
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,group", *rows]))
+    data = read_dataset(tmp_path, must_split=False)
+    assert data.groups_from == "likeness" and data.manifest["group"].nunique() == 11
+
+
+def test_a_person_is_one_group_whatever_blanks_a_spreadsheet_leaves(tmp_path):
+    rows = put(tmp_path)
+    people = ["anna", "anna ", " anna", "NA", "NA ", "null"] * 2
+    lines = [f"{path},{label},{who}" for (path, label), who in zip(rows, people)]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,group", *lines]))
+    data = read_dataset(tmp_path, must_split=False)
+    assert set(data.manifest["group"]) == {"anna", "NA", "null"}
+
+
 def test_a_table_of_column_names_alone_says_so(tmp_path):
     put(tmp_path)
     (tmp_path / "manifest.csv").write_text("path,label\n")
@@ -396,3 +423,76 @@ def test_a_zip_that_fails_leaves_nothing_behind(tmp_path, monkeypatch, kind, say
         archive.writestr("real/a.jpg", "x")
     folder = download("hardfake", tmp_path / "good.zip")
     assert [p.name for p in folder.rglob("*") if p.is_file()] == ["a.jpg"]
+
+
+# --- folders and tables that disagree ---
+
+
+@pytest.mark.parametrize("inner", ["original", "edited"])
+def test_a_folder_that_contradicts_the_class_folder_above_it_is_not_guessed(tmp_path, inner):
+    put(tmp_path)
+    put(tmp_path, f"real/{inner}", f"fake/{inner}", name="inner{}{}.jpg")
+    data = read_dataset(tmp_path, must_split=False)
+    out = "fake" if inner == "original" else "real"
+    assert (data.manifest["label"].value_counts()[out]) == 6
+    contradicting = data.problems[data.problems["kind"] == "labels contradict"]["file"]
+    assert len(contradicting) == 6 and contradicting.str.startswith(f"{out}/{inner}/").all()
+
+
+def test_a_collection_of_fakes_may_hold_a_folder_of_real_photos(tmp_path):
+    put(tmp_path / "deepfakes")
+    assert len(read_dataset(tmp_path, must_split=False).manifest) == 12
+
+
+def put_140k(root, ids, codes, split=""):
+    """Write photos under train/, or without splits, with the tables of the 140k family."""
+    for name in ("train", "valid", "test"):
+        (root / f"{name}.csv").write_text("id,label\n")
+    put(root, f"{split}real", f"{split}fake")
+    lines = [f"{name},{code}" for name, code in zip(ids, codes)]
+    (root / "train.csv").write_text("\n".join(["id,label", *lines]))
+
+
+IDS = [f"{letter}{i}" for letter in "rf" for i in range(6)]
+
+
+def test_a_table_without_folders_of_splits_is_compared_and_says_the_split(tmp_path):
+    put_140k(tmp_path, IDS, [1] * 6 + [0] * 6)
+    data = read_dataset(tmp_path, "140k", must_split=False)
+    assert data.problems.empty and len(data.manifest) == 12
+    put_140k(tmp_path, IDS, [0] * 6 + [1] * 6)  # 1 = fake, as many write it
+    with pytest.raises(UserError, match="1 means real"):
+        read_dataset(tmp_path, "140k", must_split=False)
+
+
+def test_a_table_that_calls_a_photo_both_is_refused(tmp_path):
+    put_140k(tmp_path, [*IDS, "r0"], [1] * 6 + [0] * 7, split="train/")
+    with pytest.raises(UserError, match="line 14: 'r0' is fake here and real in a line above"):
+        read_dataset(tmp_path, "140k", must_split=False)
+
+
+def test_dots_in_the_name_of_a_photo_are_part_of_it(tmp_path):
+    put(tmp_path, name="{}{}.v1.jpg")
+    lines = [f"{name}.v1,{code}" for name, code in zip(IDS, ["real"] * 6 + ["fake"] * 6)]
+    (tmp_path / "data.csv").write_text("\n".join(["images_id,label", *lines]))
+    assert read_dataset(tmp_path, must_split=False).problems.empty
+
+
+def test_one_label_that_is_missing_does_not_stop_the_others(tmp_path):
+    put(tmp_path)
+    lines = [f"{name},{code}" for name, code in zip(IDS, ["1"] * 6 + ["0"] * 5 + [""])]
+    (tmp_path / "data.csv").write_text("\n".join(["images_id,label", *lines]))
+    data = read_dataset(tmp_path, must_split=False)
+    assert len(data.manifest) == 12
+    assert data.problems[["file", "kind"]].values.tolist() == [["fake/f5.jpg", "file in no CSV"]]
+
+
+def test_of_ciplab_two_photos_of_one_name_and_size_are_both_read(tmp_path):
+    put(tmp_path / "a", "training_real", "training_fake")
+    put(tmp_path / "b", "training_real", "training_fake")
+    for file in (tmp_path / "b").rglob("*.jpg"):  # the same size, another picture
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 1
+        file.write_bytes(content)
+    data = read_dataset(tmp_path, must_split=False)
+    assert "second copy in the download" not in set(data.problems["kind"])

@@ -132,6 +132,25 @@ def test_rows_without_a_split_are_told_of_in_a_data_set_of_one_label_too(tmp_pat
     assert "2 images without a split were put into train" in " ".join(photos.notes)
 
 
+def test_a_photo_of_two_data_sets_is_one_group(tmp_path):
+    files = sorted((paths.project() / "data" / "sample" / "real").glob("*.jpg"))[:4]
+    for place, chosen in (("a", files[:3]), ("b", files[2:])):
+        (tmp_path / place / "real").mkdir(parents=True)
+        for file in chosen:
+            (tmp_path / place / "real" / file.name).write_bytes(file.read_bytes())
+    photos = gather([tmp_path / "a", tmp_path / "b"])
+    assert len(photos.manifest) == 5 and photos.manifest["group"].nunique() == 4
+    assert any("1 photos lie in several of the data sets" in note for note in photos.notes)
+
+
+@pytest.mark.parametrize("name", ["all", "macro"])
+def test_a_data_set_is_not_taken_for_a_row_of_several(tmp_path, name):
+    _photos(tmp_path / name / "real", 6, 40)
+    _photos(tmp_path / name / "fake", 6, 200)
+    found = assess.assess(_Bright(), tmp_path / name, "all")
+    assert f"{name}_" in set(found.tables["families"]["data"])
+
+
 def test_a_few_labelled_photos_can_be_judged_without_making_splits(tmp_path):
     _photos(tmp_path / "few" / "real", 3, 40)
     _photos(tmp_path / "few" / "fake", 3, 200)

@@ -58,6 +58,18 @@ def test_the_mean_of_independent_parts_is_surer_than_each_of_them():
     assert high[0] - low[0] == pytest.approx(np.mean(widths) / np.sqrt(2), rel=0.2)
 
 
+def test_photos_of_one_group_alone_have_no_interval():
+    rows = pd.DataFrame({
+        "label": ["real", "fake"] * 4, "p_fake": np.linspace(0.1, 0.9, 8), "verdict": "FAKE",
+        "group": "one",
+    })  # fmt: skip
+    whole = {"all": np.ones(8, bool)}
+    measured = measure_parts(rows, whole, ("roc_auc",))["all"]
+    assert np.isfinite(measured.values).all() and np.isnan(measured.interval()).all()
+    apart = measure_parts(rows.assign(group=range(8)), whole, ("roc_auc",))["all"]
+    assert np.isfinite(apart.interval()).all()
+
+
 def test_a_part_without_one_label_has_no_interval():
     rows = _rows(20)
     found = measure_parts(rows, {"real": (rows["label"] == "real").to_numpy()}, ("roc_auc",))

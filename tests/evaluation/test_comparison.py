@@ -205,6 +205,37 @@ def test_only_test_photos_that_all_runs_have_answered_are_compared(tmp_path):
     assert "Only 140 test photos" in found.notes[0]
 
 
+def test_photos_with_another_label_in_some_run_are_not_compared(tmp_path):
+    rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
+    other = rows.assign(label=np.where(np.arange(PHOTOS) < 40, "fake", rows["label"]))
+    _write(tmp_path, "a", rows, learning_rate=1)
+    _write(tmp_path, "b", other, learning_rate=2)
+    found = compare_settings(runs_table([tmp_path]))
+    assert found.photos == PHOTOS - 20 and "with the same label" in found.notes[0]
+    assert found.differences["difference"].tolist() == [0]
+
+
+@pytest.mark.parametrize(("groups", "least"), [(1, 1.0), (2, 0.5), (4, 0.125)])
+def test_few_groups_prove_nothing_however_far_runs_lie_apart(tmp_path, groups, least):
+    right = _predictions(9, np.random.default_rng(0), np.zeros(PHOTOS))
+    right = right.assign(group=np.arange(PHOTOS) // 2 % groups)
+    wrong = right.assign(p_fake=1 - right["p_fake"])
+    _write(tmp_path, "a", right, learning_rate=1)
+    _write(tmp_path, "b", wrong, learning_rate=2)
+    found = compare_settings(runs_table([tmp_path])).differences
+    assert found["difference"].iloc[0] == pytest.approx(1, abs=0.05)
+    assert found["p"].iloc[0] == pytest.approx(least) and not found["more_than_luck"].iloc[0]
+
+
+@pytest.mark.parametrize("content", ["", "file,label\n"])
+def test_answers_that_are_damaged_are_named(tmp_path, content):
+    rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
+    _write(tmp_path, "a", rows)
+    (_write(tmp_path, "b", rows) / "predictions.csv").write_text(content)
+    with pytest.raises(UserError, match=r"b/models/net/predictions\.csv is damaged"):
+        compare_settings(runs_table([tmp_path]))
+
+
 def test_runs_without_test_photos_in_common_are_refused(tmp_path):
     rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
     _write(tmp_path, "a", rows[:100])

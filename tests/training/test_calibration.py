@@ -149,6 +149,15 @@ def test_a_source_of_too_few_photos_to_show_anything_gets_no_false_alarm():
     assert "false_alarms" not in fitted
 
 
+def test_where_real_photos_score_one_nothing_is_promised():
+    logits = np.r_[np.full(170, -50.0), np.full(230, 50.0)]
+    labels = np.repeat([0, 1], 200)  # 30 of 200 real photos score as every fake does
+    sources = np.repeat(["camera", "fakes"], 200)
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    kept = (_probability(fitted, logits[:200]) >= 0.5).mean() <= 0.1
+    assert kept or "false_alarms" not in fitted
+
+
 def test_sources_of_too_few_photos_are_judged_together():
     # Of forty photos one may be called fake; of four of them alone none might.
     logits = np.append(np.append(np.full(39, -3.0), 2.0), np.full(40, 3.0))
