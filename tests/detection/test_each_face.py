@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from deepfake_lab import paths
-from deepfake_lab.detection.caveats import NO_FACE, tell_faces
+from deepfake_lab.detection.caveats import MISSED_AMONG_MANY, NO_FACE, of_photo, tell_faces
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.photos.images import read_image
 
@@ -212,3 +212,11 @@ def test_the_text_names_each_face_if_asked(capsys, folder):
     assert text.startswith("Classification: FAKE  Confidence: ")
     assert "Face 1, at " in text and "Face 2, at " in text
     assert "Face 2" not in _command(capsys, folder / "pair.png")
+
+
+def test_where_all_of_several_faces_are_called_real_the_price_of_that_is_said():
+    said = {
+        verdicts: MISSED_AMONG_MANY in of_photo(verdicts, 2, None, False)
+        for verdicts in (("REAL",), ("REAL", "REAL"), ("REAL", "FAKE"))
+    }
+    assert list(said.values()) == [False, True, False]
