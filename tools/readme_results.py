@@ -73,26 +73,42 @@ def results(models: Path) -> str:
     for name, metrics in _recorded(models).items():
         left_out = models / name / "leave_one_out.csv"
         table = pd.read_csv(left_out) if left_out.is_file() else None
-        columns[name] = _measures(metrics, table) | _unseen(models, name)
+        measures = _measures(metrics, table)
+        if "start" in _detector(models, name)["recipe"]:  # it was made for the one it went on from
+            short = " left out of a short training,"
+            measures = {
+                row.replace(short, f"{short} of an earlier detector's photos,"): value
+                for row, value in measures.items()
+            }
+        columns[name] = measures | _unseen(models, name)
     return _table(columns)
 
 
 def summary(models: Path) -> str:
     """Return the small table: kinds of fakes, false alarms, misses, recompression."""
     columns: dict[str, dict[str, str]] = {}
-    for name, metrics in _recorded(models).items():
-        detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
+    recorded = _recorded(models)
+    kinds = [
+        {(row["data"], row["family"]) for row in metrics["families"]}
+        for metrics in recorded.values()
+    ]
+    shared = set.intersection(*kinds) if kinds else set()
+    for name, metrics in recorded.items():
         unseen = list(_unseen(models, name).items())[:IN_SHORT]
-        columns[name] = _in_short(metrics, detector.get("prior")) | dict(unseen)
+        prior = _detector(models, name).get("prior")
+        columns[name] = _in_short(metrics, prior, shared) | dict(unseen)
     return _table(columns)
+
+
+def _detector(models: Path, name: str) -> dict:
+    return json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
 
 
 def _unseen(models: Path, name: str) -> dict[str, str]:
     """Return what a detector says of sources that it never learned from, the sums first."""
     file = models.parent / "benchmarks" / "unseen.json"
     found = json.loads(file.read_text(encoding="utf-8")).get(name) if file.is_file() else None
-    detector = json.loads((models / name / "detector.json").read_text(encoding="utf-8"))
-    if found is None or found["created"] != detector["created"]:
+    if found is None or found["created"] != _detector(models, name)["created"]:
         return {}  # another detector of that name
     where = "sources never learned from"
     worn = f"{where}, half size, then JPEG 40, mean over kinds: AUC"
@@ -133,11 +149,12 @@ def _table(columns: dict[str, dict[str, str]]) -> str:
     return views.markdown(table)
 
 
-def _in_short(metrics: dict, prior: float | None) -> dict[str, str]:
+def _in_short(metrics: dict, prior: float | None, shared: set[tuple[str, str]]) -> dict[str, str]:
     """Return the few measures that sum a detector up.
 
-    A kind of fakes is shown on the data set that has most of it, the mean over kinds and the fall
-    on the data set with most kinds. Of false alarms and misses: all photos, and the worst source
+    A kind of fakes is shown on the data set that has most of it, among those on which all detectors
+    were asked about it (`shared`: data set and kind), the mean over kinds and the fall on the data
+    set with most kinds. Of false alarms and misses: all photos, and the worst source
     of at least `ENOUGH` photos.
     """
     said: dict[str, str] = {}
@@ -147,7 +164,9 @@ def _in_short(metrics: dict, prior: float | None) -> dict[str, str]:
     several = {row["data"] for row in rows if row["family"] == "macro"}
     main = max(names, key=lambda name: sum(row["data"] == name for row in kinds))
     for kind in sorted({row["family"] for row in kinds}):
-        row = max((row for row in kinds if row["family"] == kind), key=lambda row: row["fake"])
+        of_kind = [row for row in kinds if row["family"] == kind]
+        both = [row for row in of_kind if (row["data"], kind) in shared]
+        row = max(both or of_kind, key=lambda row: row["fake"])
         said[f"{_KINDS.get(kind, kind)}: AUC"] = f"{_score(row, 'roc_auc')}, {row['data']}"
     for row in rows:
         if row["data"] == main and row["family"] == ("macro" if main in several else "all"):

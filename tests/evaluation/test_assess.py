@@ -457,14 +457,14 @@ def test_the_small_table_names_every_kind_and_the_worst_source_of_false_alarms(r
 def test_a_source_of_few_photos_is_not_called_the_worst():
     folder = paths.project() / "models" / "efficientnet"
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    told = readme_results._in_short(metrics, prior=0.1)
+    told = readme_results._in_short(metrics, 0.1, set())
     few = min(
         (row for row in metrics["sources"] if row["label"] == "fake"),
         key=lambda row: row["photos"],
     )
     assert few["photos"] < readme_results.ENOUGH
     few["wrong"] = 1.0
-    assert readme_results._in_short(metrics, prior=0.1) == told
+    assert readme_results._in_short(metrics, 0.1, set()) == told
 
 
 def test_the_table_of_results_has_a_column_per_detector_and_the_recorded_numbers(recorded):
