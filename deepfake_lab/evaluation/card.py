@@ -123,6 +123,13 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
     if "assessment" in metrics:
         found = metrics["assessment"]
         names = ", ".join(record["name"] for record in found["data"])
+        asked = sum(record["real"] + record["fake"] for record in found["data"])
+        more = sum(test["photos"].values()) - asked
+        if more > 0 and found["split"] == "test" and len(found["data"]) > 1:
+            yield (
+                f"{more:,} of these photos are test photos because another data set's test split "
+                "has their like. The tables below, each data set by itself, leave them out."
+            )
         yield (
             f"More closely, on the split `{found['split']}` of {names}. Real and fake photos weigh "
             "the same in AUC, accuracy, EER and ECE below, so that kinds with few and with many "
