@@ -249,10 +249,10 @@ def test_no_two_photos_have_one_heat_map(tmp_path, others):
 def test_heat_maps_of_photos_that_were_answered_before_are_drawn_too(predict, album, tmp_path):
     scores, heat = tmp_path / "r.csv", tmp_path / "heat"
     predict("--out", scores, album)
-    before = scores.read_bytes()
+    before = sorted(scores.read_text().splitlines())
     _, out, _ = predict("--out", scores, "--explain", heat, album)
     assert (heat / "a.map.jpg").is_file() and (heat / "deep" / "b.map.jpg").is_file()
-    assert "3 photos" in out[0] and sorted(scores.read_bytes()) == sorted(before)
+    assert "3 photos" in out[0] and sorted(scores.read_text().splitlines()) == before
     drawn = (heat / "a.map.jpg").stat().st_mtime_ns
     predict("--out", scores, "--explain", heat, album)
     assert (heat / "a.map.jpg").stat().st_mtime_ns == drawn

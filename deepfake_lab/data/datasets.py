@@ -91,7 +91,7 @@ class Dataset:
 
 def read_dataset(
     folder: str | Path, layout: str = "auto", seed: int = 0, *, must_split: bool = True,
-    both_labels: bool = True,
+    both_labels: bool = True, unsplit: str = "",
 ) -> Dataset:  # fmt: skip
     """Read a data set in the layout in which people have it.
 
@@ -106,6 +106,7 @@ def read_dataset(
         seed: of the splits that are made here.
         must_split: refuse data of which no splits can be made; else all of it is called train.
         both_labels: refuse data of one label alone; else it may be a part of what is joined.
+        unsplit: what all of it is called where the data have no splits; by default they are made.
 
     Raises:
         UserError: no such folder, no images, only one of the two labels, labels that contradict
@@ -132,7 +133,10 @@ def read_dataset(
     frame = frame.sort_values("file", ignore_index=True)
     groups_from = _groups_from(frame)
     frame, grouping = _with_groups(root, frame, layout, groups_from)
-    frame, splitting = _with_splits(frame, seed, must_split)
+    if unsplit and frame["split"].isna().all():
+        frame["split"], splitting = unsplit, ["it has no splits: all of it is taken"]
+    else:
+        frame, splitting = _with_splits(frame, seed, must_split)
     others = [column for column in frame.columns if column not in COLUMNS]
     return Dataset(
         root, layout, frame[COLUMNS + others],
@@ -308,7 +312,7 @@ def _with_splits(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Keep the splits that are there, make the missing ones out of the rest, by group."""
     notes = []
-    missing = _missing_splits(frame)
+    missing = _missing_splits(frame) if must_split or frame["label"].nunique() > 1 else []
     without = int(frame["split"].isna().sum())
     if without and not frame["split"].isna().all():
         notes.append(f"{without} images without a split were put into train")

@@ -188,19 +188,25 @@ class FolderWords:
         self._words = words
         self._said: dict[str, tuple[str | None, bool]] = {}
         self._class_folders = {file.rpartition("/")[0] for file in files}
-        self._beside: dict[str, set[str | None]] = {}  # folder -> what those inside it say
-        folders = set(self._class_folders)
-        while folders := {folder for folder in folders if folder}:
-            for folder in folders:
+        self._within: dict[str, set[str]] = {}  # folder -> what those directly inside it say
+        self._below: dict[str, set[str]] = {}  # folder -> what those at any depth say
+        for folder in self._class_folders:
+            said: set[str] = set()
+            while folder:
                 parent, _, name = folder.rpartition("/")
-                self._beside.setdefault(parent, set()).add(word_in(name, words))
-            folders = {folder.rpartition("/")[0] for folder in folders}
+                word = word_in(name, words)
+                if word:
+                    said.add(word)
+                    self._within.setdefault(parent, set()).add(word)
+                self._below.setdefault(parent, set()).update(said)
+                folder = parent
 
     def of(self, file: str) -> tuple[str | None, bool]:
         """Return what the nearest folder says, and whether one further up contradicts it.
 
-        Only folders that hold images themselves, or lie beside one that says something else, can
-        contradict: a collection may well be called `deepfakes` and have a folder `real` inside.
+        Only folders that hold images themselves, or are class folders themselves, can contradict: a
+        collection may well be called `deepfakes` and have a folder `real` inside. A class folder
+        lies beside one that says something else, and its own folders do not say both.
         """
         folder = file.rpartition("/")[0]
         if folder not in self._said:
@@ -215,7 +221,8 @@ class FolderWords:
             if said is None:
                 said = word
             elif word not in (None, said) and (
-                folder in self._class_folders or len(self._beside[parent] - {None}) > 1
+                folder in self._class_folders
+                or len(self._within[parent]) > 1 == len(self._below[folder])
             ):
                 return said, True
             folder = parent

@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -116,7 +116,7 @@ def read_140k(listing: Listing) -> Reading:
         if name:
             said |= one_is_real(listing.root / name, split)
     frame = reading.frame
-    stems = frame["file"].map(lambda file: stem(PurePosixPath(file).name))
+    stems = frame["file"].map(stem)
     # Where no folder says the split, the table with the photo does.
     homes: dict[str, list[str]] = {}
     for key in said:
@@ -134,9 +134,9 @@ def read_hardfake(listing: Listing) -> Reading:
     table = listing.root / name
     rows = read_table(table, {"images_id", "label"})
     rows = rows[rows["label"].fillna("").str.strip() != ""]  # the folder still says what it is
-    stems = rows["images_id"].fillna("").map(lambda text: stem(text.strip()))
+    stems = rows["images_id"].fillna("").map(stem)
     reading = read_plain(listing)
-    keys = reading.frame["file"].map(lambda file: stem(PurePosixPath(file).name))
+    keys = reading.frame["file"].map(stem)
     written = rows["label"].str.strip().str.lower()
     known = {value: label_of(value) for value in written.unique()}
     coding = {value: label for value, label in known.items() if label is not None}
@@ -165,7 +165,7 @@ def read_ciplab(listing: Listing) -> Reading:
             problems.append(Problem(file, reason, "no label"))
             continue
         twin = first.setdefault(f"{label}/{name}", file)
-        if twin != file and filecmp.cmp(listing.root / twin, listing.root / file, shallow=False):
+        if twin != file and _same_content(listing.root / twin, listing.root / file):
             reason = f"the download's second copy of {twin}: left out"
             problems.append(Problem(file, reason, "second copy in the download"))
             continue
@@ -229,6 +229,8 @@ def read_manifest(listing: Listing) -> Reading:
         problems.append(Problem(file, reason, "labels contradict"))
     named = set(frame["file"])
     frame = frame[~both]
+    if frame.empty:
+        raise UserError(f"{table} calls each of its photos both real and fake.")
     twice = frame["file"].duplicated()
     gone = ~frame["file"].isin(here)
     for file in frame.loc[twice, "file"]:
@@ -306,6 +308,13 @@ def _capital_splits(listing: Listing) -> bool:
         above, _, label = folder.lower().rpartition("/")
         pairs.add((posixpath.basename(above), label))
     return {(s, b) for s in ("train", "validation", "test") for b in LABELS} <= pairs
+
+
+def _same_content(one: Path, other: Path) -> bool:
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:  # one of them cannot be read, which is told of it later
+        return False
 
 
 def _inside(root: Path, base: str, path: str | float) -> str | None:

@@ -1,8 +1,10 @@
 """CSV files beside images: read as strings, every cell checked, every complaint with its line."""
 
+import csv
 import io
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
@@ -29,14 +31,19 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
         separator = _separator(text)
         # Empty lines are read as rows and dropped here, so that the others keep their numbers.
         frame = pd.read_csv(
-            io.StringIO(text), dtype=str, sep=separator, skip_blank_lines=False, index_col=False,
-            keep_default_na=False, na_values=[""],  # NA may be somebody's name
-        )  # fmt: skip
+            io.StringIO(text),
+            dtype=str,
+            sep=separator,
+            skip_blank_lines=False,
+            index_col=False,
+        )
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path} cannot be read as a CSV file: {error}".splitlines()[0]) from error
     frame.columns = [str(column).strip().lower() for column in frame.columns]
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
+    # pandas gives a column that is there twice a name of its own.
+    [written_names] = csv.reader([text.partition("\n")[0]], delimiter=separator)
+    names = Counter(name.strip().lower() for name in written_names if name.strip())
+    if twice := [name for name, times in names.items() if times > 1]:
         raise UserError(f"{path} has the column {twice[0]} twice: remove one of them.")
     missing = wanted - set(frame.columns)
     if missing:
@@ -134,24 +141,27 @@ def one_is_real(table: Path, split: str) -> dict[str, str]:
     if label.isna().any():
         line = rows.index[label.isna()][0]
         raise UserError(f"{table}, line {line}: label '{rows['label'][line]}' is not 0 or 1.")
-    stems = rows["id"].fillna("").map(lambda name: stem(name.strip()))
+    stems = rows["id"].fillna("").map(stem)
     return one_label_each(table, split + "/" + stems, label)
 
 
 def stem(name: str) -> str:
-    """Return a name without the ending of an image; other dots are part of it."""
+    """Return a file's name without folders and an image's ending; other dots are part of it."""
+    name = PurePosixPath(name.strip()).name
     base, ending = os.path.splitext(name)
     return base if ending.lower() in EXTENSIONS else name
 
 
 def one_label_each(table: Path, names: pd.Series, labels: pd.Series) -> dict[str, str]:
-    """Return name -> label, both (N,) columns of a table.
+    """Return name -> label, both (N,) columns of a table; a line without a name is passed over.
 
     Raises:
         UserError: two lines call one name real and fake.
     """
     said: dict[str, str] = {}
     for line, name, label in zip(names.index, names, labels):
+        if not PurePosixPath(name).name or name.endswith("/"):
+            continue
         if said.setdefault(name, label) != label:
             raise UserError(
                 f"{table}, line {line}: '{PurePosixPath(name).name}' is {label} here and "

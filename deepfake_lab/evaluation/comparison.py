@@ -222,7 +222,7 @@ def _test_rows(folder: str) -> pd.DataFrame:
     """Return a run's answered test photos, indexed by what each is."""
     file = f"{folder}/predictions.csv"
     try:
-        rows = pd.read_csv(file)
+        rows = pd.read_csv(file).astype({"p_fake": float})
         rows = answered(rows[rows["split"] == "test"])
         rows = rows.set_index(["file", "fingerprint"])
     except (LookupError, OSError, ValueError) as error:  # pandas' own errors are ValueErrors

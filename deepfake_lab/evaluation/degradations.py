@@ -121,7 +121,9 @@ def degradation_table(
                 row |= with_interval(metric, found.values[i], low[i], high[i])
             before = whole[data, family]
             lost = before.draws[:, 0] - found.draws[:, 0]
-            ends = np.nanquantile(lost, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+            lost = lost[~np.isnan(lost)]
+            tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+            ends = np.quantile(lost, tails) if len(lost) else (np.nan, np.nan)
             row |= with_interval("fall", before.values[0] - found.values[0], *ends)
             if family != "macro":
                 row["photos"] = int(part_of[data][family].sum())

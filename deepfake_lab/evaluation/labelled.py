@@ -136,7 +136,7 @@ def _read(root: Path, split: str, seed: int, wanted: str) -> Dataset:
 
 def _as_it_is(root: Path, layout: str, seed: int, split: str) -> Dataset:
     """Return a data set that needs no splits; `split`, where given, is what all of it is."""
-    data = read_dataset(root, layout, seed, must_split=False, both_labels=False)
+    data = read_dataset(root, layout, seed, must_split=False, both_labels=False, unsplit=split)
     frame, notes = data.manifest, list(data.notes)
     if frame["label"].nunique() == 1:
         only, other = frame["label"].iloc[0], {"real": "fake", "fake": "real"}
@@ -144,7 +144,4 @@ def _as_it_is(root: Path, layout: str, seed: int, split: str) -> Dataset:
         notes.append(
             f"it has no {other[only]} photos: {rate} can be told, but neither AUC nor calibration"
         )
-    if split:
-        frame = frame.assign(split=split)
-        notes.append("it has no splits: all of it is taken")
-    return replace(data, manifest=frame, notes=tuple(notes))
+    return replace(data, notes=tuple(notes))

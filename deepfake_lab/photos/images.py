@@ -379,6 +379,7 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
+    image.load()  # a TIFF is turned by that alone, and its tag is gone
     # Pillow's exif_transpose would write the other tags anew, which fails where one of them is odd.
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     if turn is not None:

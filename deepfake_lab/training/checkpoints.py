@@ -85,8 +85,8 @@ class Keeper(keras.callbacks.Callback):
         self._rows.append(measured)
         value = float((measured | {"epoch": epoch})[self._keep])
         # A value that is no number never wins; the first epoch does, until a number comes.
-        better = math.isnan(self._best_value) or _BETTER[self._keep](value, self._best_value)
-        if not self._best or better:
+        better = _BETTER[self._keep](value, self._best_value)
+        if not self._best or better or (math.isnan(self._best_value) and not math.isnan(value)):
             self._best_value = value
             self._best = self.model.get_weights()
 

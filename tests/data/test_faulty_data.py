@@ -184,9 +184,10 @@ def test_a_table_of_which_no_photo_is_there_says_so(tmp_path):
         read_dataset(tmp_path)
 
 
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
+@pytest.mark.parametrize("again", ["Label", "label", " label "])
+def test_a_column_that_is_there_twice_is_refused(tmp_path, again):
     put(tmp_path)
-    (tmp_path / "manifest.csv").write_text("path,label,Label\nreal/0.jpg,real,fake\n")
+    (tmp_path / "manifest.csv").write_text(f"path,label,{again}\nreal/0.jpg,real,fake\n")
     with pytest.raises(UserError, match="has the column label twice: remove one"):
         read_dataset(tmp_path)
 
@@ -219,11 +220,11 @@ def test_a_column_of_groups_that_is_empty_leaves_the_search_for_likeness_on(tmp_
 
 def test_a_person_is_one_group_whatever_blanks_a_spreadsheet_leaves(tmp_path):
     rows = put(tmp_path)
-    people = ["anna", "anna ", " anna", "NA", "NA ", "null"] * 2
+    people = ["anna", "anna ", " anna", "bo", "bo ", "Bo"] * 2
     lines = [f"{path},{label},{who}" for (path, label), who in zip(rows, people)]
     (tmp_path / "manifest.csv").write_text("\n".join(["path,label,group", *lines]))
     data = read_dataset(tmp_path, must_split=False)
-    assert set(data.manifest["group"]) == {"anna", "NA", "null"}
+    assert set(data.manifest["group"]) == {"anna", "bo", "Bo"}
 
 
 def test_a_table_of_column_names_alone_says_so(tmp_path):
@@ -439,6 +440,14 @@ def test_a_folder_that_contradicts_the_class_folder_above_it_is_not_guessed(tmp_
     assert len(contradicting) == 6 and contradicting.str.startswith(f"{out}/{inner}/").all()
 
 
+def test_collections_that_each_hold_both_labels_are_read_by_the_folders_inside(tmp_path):
+    for collection in ("original", "synthetic"):
+        put(tmp_path / collection / "train", name=collection + "{}{}.jpg")
+    data = read_dataset(tmp_path, must_split=False).manifest
+    for _, rows in data.groupby(data["file"].str.partition("/")[0]):
+        assert rows["label"].value_counts().to_dict() == {"real": 6, "fake": 6}
+
+
 def test_a_collection_of_fakes_may_hold_a_folder_of_real_photos(tmp_path):
     put(tmp_path / "deepfakes")
     assert len(read_dataset(tmp_path, must_split=False).manifest) == 12
@@ -469,6 +478,17 @@ def test_a_table_that_calls_a_photo_both_is_refused(tmp_path):
     put_140k(tmp_path, [*IDS, "r0"], [1] * 6 + [0] * 7, split="train/")
     with pytest.raises(UserError, match="line 14: 'r0' is fake here and real in a line above"):
         read_dataset(tmp_path, "140k", must_split=False)
+
+
+@pytest.mark.parametrize("code", [["real", "fake"], [1, 0]])
+def test_ids_may_hold_a_folder_and_lines_without_one_are_passed_over(tmp_path, code):
+    put(tmp_path)
+    lines = [f"{folder}/{name}.jpg,{code[name[0] == 'f']}" for name in IDS
+             for folder in [{"r": "real", "f": "fake"}[name[0]]]]  # fmt: skip
+    lines += [f",{one}" for one in code]
+    (tmp_path / "data.csv").write_text("\n".join(["images_id,label", *lines]))
+    data = read_dataset(tmp_path, must_split=False)
+    assert data.problems.empty and len(data.manifest) == 12
 
 
 def test_dots_in_the_name_of_a_photo_are_part_of_it(tmp_path):

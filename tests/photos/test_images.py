@@ -137,11 +137,12 @@ def test_a_photo_that_was_held_sideways_is_turned_upright(photo):
     np.testing.assert_array_equal(turned, photo)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_each_way_in_which_pixels_may_lie_is_set_upright_as_pillow_does(photo, turn):
+def test_each_way_in_which_pixels_may_lie_is_set_upright_as_pillow_does(photo, turn, kind):
     exif = Image.Exif()
     exif[0x0112] = turn
-    content = _encoded(photo, "PNG", exif=exif)
+    content = _encoded(photo[:40, :70], kind, exif=exif)
     with Image.open(io.BytesIO(content)) as image:
         expected = np.asarray(ImageOps.exif_transpose(image))
     np.testing.assert_array_equal(read_image(content), expected)
