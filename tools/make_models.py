@@ -13,7 +13,8 @@ picture a window at a random place of a face's frame, changed as photos change o
 and fake drawn alike within each class of resolution (`even_shares`), some of the fakes forged on
 the fly from real photos; the learning rate rises, then falls along a cosine; what is kept is the
 moving average of the weights. With `--start` a trained detector's weights take the place of
-ImageNet's, and the training is shorter and sees whole frames (`CONTINUED`). An interrupted training
+ImageNet's, the training is shorter and sees whole frames (`CONTINUED`), and what comes out lies
+between those weights and the new ones. An interrupted training
 goes on after its last whole epoch when the same command is given again.
 
 The data folder holds `140k/` (Kaggle's "140k real and fake faces" or a part of it), `faces/`,
@@ -85,8 +86,11 @@ RECIPES = {
 #: What is different where a trained detector goes on learning, from more photos than it knew. It
 #: sees whole frames, as it is asked: windows of 160 px go through twice as fast, and in the same
 #: time they made it worse (validation, macro AUC .942 against .955; before, .951). Two cores take
-#: about 18 minutes for an epoch.
-CONTINUED = {"window": None, "epochs": 3, "learning_rate": 3e-4, "warmup": 0.05}
+#: about 18 minutes for an epoch. Of the weights that it began with, `kept` is the share that stays:
+#: what they knew of other sources is not all overwritten, see :func:`mixed`.
+CONTINUED = {
+    "window": None, "epochs": 3, "learning_rate": 3e-4, "warmup": 0.05, "kept": 0.5,
+}  # fmt: skip
 
 #: Share of any source's real photos, worn or not, that may be called fake.
 MAX_FALSE_ALARMS = 0.1
@@ -204,7 +208,7 @@ def _fit(
     name, size, dropout = (settings.pop(key) for key in ("model", "image_size", "dropout"))
     window = settings.pop("window", None) or size
     top_blocks = settings.pop("top_blocks", None)
-    start = settings.pop("start", None)
+    start, kept = settings.pop("start", None), settings.pop("kept", 0.0)
     model = models.build_model(name, size if window == size else None, dropout=dropout, seed=seed)
     if start is not None:
         model.set_weights(start.get_weights())
@@ -218,8 +222,23 @@ def _fit(
         model, train, _some(splits["valid"]), mix=mix, seed=seed, checkpoint=checkpoint, **settings
     )
     whole = models.build_model(name, size, dropout=dropout, seed=seed)
-    whole.set_weights(model.get_weights())
+    weights = model.get_weights()
+    whole.set_weights(weights if start is None else mixed(start.get_weights(), weights, kept))
     return whole, history
+
+
+def mixed(old: list[np.ndarray], new: list[np.ndarray], kept: float) -> list[np.ndarray]:
+    """Return weights between those that a training began with and those that it ended with.
+
+    Args:
+        old: those that it began with.
+        new: those that it ended with, in the same order.
+        kept: the share of the old ones, in [0, 1].
+
+    Source: M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022,
+        arXiv:2109.01903.
+    """
+    return [kept * before + (1 - kept) * after for before, after in zip(old, new)]
 
 
 def _some(split: batches.Split) -> batches.Split:
