@@ -94,11 +94,12 @@ class Keeper(keras.callbacks.Callback):
         """Give the best weights back.
 
         Raises:
-            UserError: they are no numbers.
+            UserError: they, or what was to choose them, are no numbers.
         """
-        if not all(np.isfinite(weights).all() for weights in self._best):
+        finite = all(np.isfinite(weights).all() for weights in self._best)
+        if not (math.isfinite(self._best_value) and finite):
             raise UserError(
-                "The training went astray: the weights are no finite numbers any more. Give a "
+                "The training went astray: its weights or its loss are no finite numbers. Give a "
                 "smaller learning rate."
             )
         self.restore_best(self.model)
