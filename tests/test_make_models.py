@@ -256,5 +256,5 @@ def test_a_name_that_cannot_be_used_is_refused_before_anything_is_read(monkeypat
 
 def test_what_comes_out_of_going_on_lies_between_the_old_weights_and_the_new():
     old, new = [np.zeros(3), np.ones((2, 2))], [np.ones(3), np.full((2, 2), 5.0)]
-    [first, second] = make_models.mixed(old, new, 0.25)
+    [first, second] = make_models.interpolated(old, new, 0.25)
     assert first.tolist() == [0.75] * 3 and second.tolist() == [[4, 4]] * 2

@@ -222,7 +222,7 @@ class FolderWords:
                 said = word
             elif word not in (None, said) and (
                 folder in self._class_folders
-                or len(self._within[parent]) > 1 == len(self._below[folder])
+                or (len(self._within[parent]) > 1 and len(self._below[folder]) == 1)
             ):
                 return said, True
             folder = parent
