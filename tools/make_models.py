@@ -89,7 +89,7 @@ RECIPES = {
 #: about 18 minutes for an epoch. Of the weights that it began with, `kept` is the share that stays:
 #: what they knew of other sources is not all overwritten, see :func:`interpolated`.
 CONTINUED = {
-    "window": None, "epochs": 2, "learning_rate": 3e-4, "warmup": 0.05, "kept": 0.5,
+    "window": None, "epochs": 3, "learning_rate": 3e-4, "warmup": 0.05, "kept": 0.5,
 }  # fmt: skip
 
 #: Share of any source's real photos, worn or not, that may be called fake.

@@ -95,6 +95,11 @@ class Face:
         quarter = 90.0 * round(self.roll / 90)
         return quarter if abs(self.roll - quarter) < UPRIGHT else self.roll
 
+    def moved(self, left: float, top: float) -> "Face":
+        """Return the same face where the photo begins so far from the left and top of another."""
+        keypoints = self.keypoints + np.array([left, top])
+        return replace(self, left=self.left + left, top=self.top + top, keypoints=keypoints)
+
 
 def find_faces(image: np.ndarray) -> list[Face]:
     """Return the faces in a photo, the largest first.

@@ -12,6 +12,7 @@ from PIL import Image
 from deepfake_lab.photos import images
 from deepfake_lab.photos.faces import Face
 from deepfake_lab.photos.images import FramedFace
+from deepfake_lab.photos.margins import content_box
 from deepfake_lab.photos.squares import FILTER, Square, cut, pixels_of, resize, square_around
 
 
@@ -41,6 +42,8 @@ def frame_centers(image: np.ndarray, image_size: int, framing: str, most: int) -
     Returns:
         One square a face; a single one where there is no face, and for the framing ``whole``.
     """
+    left, top, right, bottom = content_box(image)
+    image = image[top:bottom, left:right]
     faces = images.find_faces(image)
     height, width = image.shape[:2]
     squares: list[tuple[Face | None, Square]]
@@ -50,7 +53,9 @@ def frame_centers(image: np.ndarray, image_size: int, framing: str, most: int) -
         squares = [(faces[0] if faces else None, square_around(None, width, height))]
     share = image_size / images.frame_size(image_size)
     return [
-        FramedFace(_center(image, square, image_size), square.inner(share), face, len(faces))
+        FramedFace(_center(image, square, image_size), square.inner(share), face, len(faces)).moved(
+            left, top
+        )
         for face, square in squares
     ]
 

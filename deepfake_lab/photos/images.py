@@ -7,7 +7,7 @@ Training, evaluation, the notebook cell, the command and the web page all come t
 import io
 import warnings
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from deepfake_lab.photos import addresses
 from deepfake_lab.photos.evidence import Evidence
 from deepfake_lab.photos.faces import Face, find_faces
 from deepfake_lab.photos.formats import format_of
+from deepfake_lab.photos.margins import content_box
 from deepfake_lab.photos.provenance import jpeg_quality, read_evidence
 from deepfake_lab.photos.squares import MIN_SIDE, Square, cut, square_around
 
@@ -101,6 +102,14 @@ class FramedFace:
     def box(self) -> tuple[int, int, int, int]:
         """Return the square as left, top, right, bottom, before it is turned about its center."""
         return self.square.box
+
+    def moved(self, left: int, top: int) -> "FramedFace":
+        """Return the same where its photo begins so far from the left and the top of another."""
+        if not left and not top:
+            return self
+        square, face = self.square, self.face
+        square = replace(square, left=square.left + left, top=square.top + top)
+        return replace(self, square=square, face=face and face.moved(left, top))
 
 
 @cache
@@ -184,14 +193,17 @@ def check_framing(framing: str) -> None:
 def frame_face(image: np.ndarray, size: int, framing: str = "face") -> FramedFace:
     """Cut the square that a model looks at out of decoded pixels, (H, W, 3) uint8.
 
-    The square never leaves the photo: padding would be a border that a model can learn. Where the
+    The square never leaves the photo: padding would be a border that a model can learn, and so
+    would a plain margin, see :func:`deepfake_lab.photos.margins.content_box`. Where the
     photo is itself a tight crop, the square is as large as the photo allows. A tilted head is set
     straight.
     """
+    left, top, right, bottom = content_box(image)
+    image = image[top:bottom, left:right]
     faces = find_faces(image)
     face = faces[0] if faces else None
     square = square_around(face if framing == "face" else None, *image.shape[1::-1])
-    return FramedFace(cut(image, square, size), square, face, len(faces))
+    return FramedFace(cut(image, square, size), square, face, len(faces)).moved(left, top)
 
 
 def frame_size(image_size: int) -> int:

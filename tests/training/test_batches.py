@@ -303,7 +303,7 @@ def test_whether_a_face_was_found_is_recorded(files):
 
 @pytest.mark.parametrize("framing", images.FRAMINGS)
 def test_pictures_are_framed_as_asked(framing, tmp_path):
-    photo = np.pad(images.read_image(PORTRAIT), ((100, 300), (300, 100), (0, 0)))
+    photo = np.pad(images.read_image(PORTRAIT), ((100, 300), (300, 100), (0, 0)), "linear_ramp")
     Image.fromarray(photo).save(tmp_path / "wide.png")
     frame = load_splits(_manifest([tmp_path / "wide.png"]), SIZE, framing)["train"].frames[0]
     np.testing.assert_array_equal(frame, images.frame_face(photo, FRAME, framing).pixels)
