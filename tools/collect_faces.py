@@ -6,17 +6,20 @@
 `collected_faces.csv` lists photos to train with and to test on, `unseen_faces.csv` those of sources
 that no shipped detector learns from, for `benchmarks/unseen.py`. Each repository is cloned (`git
 clone --depth 1`) into --clones, or used as it lies there as `owner+name`; each photo is checked by
-its md5, and left out and counted where it has changed since. Then `manifest.csv` is written, which
+its md5, and left out and counted where it has changed since. Of a picture that shows several side
+by side, `box` (left, top, right and bottom in pixels) says which; it is cut out. Then `manifest.csv` is written, which
 `read_dataset` reads. What is there already stays.
 """
 
 import argparse
 import hashlib
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 TABLE = Path(__file__).parent / "collected_faces.csv"
 COLUMNS = ["path", "label", "source", "family", "group", "split"]
@@ -35,6 +38,13 @@ def repository(name: str, clones: Path) -> Path | None:
     return found[0] if found else None
 
 
+def cut_out(data: bytes, box: str) -> bytes:
+    """Return a part of an image, "left top right bottom" in pixels, as a PNG: as it is."""
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(data)).crop([int(edge) for edge in box.split()]).save(stream, "PNG")
+    return stream.getvalue()
+
+
 def main() -> int:
     """Collect the photos; return 1 where none was found."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -43,6 +53,7 @@ def main() -> int:
     parser.add_argument("--clones", type=Path, help="of the repositories; by default below --out")
     options = parser.parse_args()
     table = pd.read_csv(options.table, dtype=str)
+    table = table.assign(box=table.get("box"))
     for name, photos in table.groupby("repo"):
         left = [row for row in photos.itertuples() if not (options.out / row.path).is_file()]
         git = repository(name, options.clones or options.out / "clones") if left else None
@@ -52,7 +63,7 @@ def main() -> int:
             if hashlib.md5(data).hexdigest() == row.md5:
                 file = options.out / row.path
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(data)
+                file.write_bytes(data if pd.isna(row.box) else cut_out(data, row.box))
         there = sum((options.out / path).is_file() for path in photos["path"])
         print(f"{name}: {there} of {len(photos)}", flush=True)
     taken = table[[(options.out / path).is_file() for path in table["path"]]]
