@@ -77,13 +77,24 @@ def test_a_photo_that_has_changed_since_is_left_out_and_counted(collect, capsys)
     assert "owner/name: 0 of 3" in said.out and "none of the photos was found" in said.err
 
 
+def test_one_of_several_pictures_in_a_file_is_cut_out(collect):
+    run, out = collect
+    md5 = hashlib.md5(FACES["a.jpg"]).hexdigest()
+    assert run(path="web/real/a.png", original_path="a.jpg", md5=md5, box="40 0 80 30") == 0
+    cut = Image.open(out / "web" / "real" / "a.png")
+    assert cut.size == (40, 30)
+    whole = Image.open(io.BytesIO(FACES["a.jpg"]))
+    assert cut.tobytes() == whole.crop((40, 0, 80, 30)).tobytes()
+
+
 TABLES = [collect_faces.TABLE, collect_faces.TABLE.with_name("unseen_faces.csv")]
 
 
 @pytest.mark.parametrize("file", TABLES, ids=lambda file: file.stem)
 def test_the_tables_are_whole(file):
     table = pd.read_csv(file, dtype=str)
-    assert table["path"].is_unique and table["md5"].is_unique
+    table = table.assign(box=table.get("box"))
+    assert table["path"].is_unique and not table.duplicated(["md5", "box"]).any()
     assert set(table["label"]) == {"real", "fake"}
     # Nobody is in two splits, and no path leads out of the folder.
     assert (table.groupby("group")["split"].nunique() == 1).all()

@@ -6,9 +6,9 @@
 `collected_faces.csv` lists photos to train with and to test on, `unseen_faces.csv` those of sources
 that no shipped detector learns from, for `benchmarks/unseen.py`. Each repository is cloned (`git
 clone --depth 1`) into --clones, or used as it lies there as `owner+name`; each photo is checked by
-its md5, and left out and counted where it has changed since. Of a picture that shows several side
-by side, `box` (left, top, right and bottom in pixels) says which; it is cut out. Then `manifest.csv` is written, which
-`read_dataset` reads. What is there already stays.
+its md5, and left out and counted where it has changed since. Of a file that shows several pictures
+side by side, `box` (left, top, right and bottom in pixels) says which; it is cut out. Then
+`manifest.csv` is written, which `read_dataset` reads. What is there already stays.
 """
 
 import argparse

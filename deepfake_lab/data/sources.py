@@ -199,10 +199,65 @@ _KNOWN = (
            "them of two people", _LISTED),
     Source("web_faces", "real", PHOTO, "web photos of people without a mask (from a set of face "
            "masks)", _LISTED),
+    Source("tpdne_more", "fake", "gan", "further StyleGAN2 faces of thispersondoesnotexist, most "
+           "of them of 1024 px", _LISTED),
+    Source("stylegan2_avatars", "fake", "gan", "StyleGAN2 faces, samples of its authors, as "
+           "avatars of 256 px", _LISTED),
+    Source("random_faces", "fake", "gan", "faces of 256 px before grey grounds, by generators that "
+           "are not said (by their look generated.photos and StyleGAN2)", _LISTED),
+    Source("facemash", "fake", "gan", "portraits of generated.photos, 512 px", _LISTED),
+    Source("stylegan_code", "fake", "gan", "faces made with the code of StyleGAN2, StyleGAN2-ADA "
+           "and StyleGAN3, some enlarged by Real-ESRGAN", _LISTED),
+    Source("studio_faces", "real", PHOTO, "studio portraits before white (American Multiracial "
+           "Faces Database)", _LISTED),
+    Source("vcard_photos", "real", PHOTO, "profile pictures of the web, committed in 2021",
+           _LISTED),
+    Source("quiz_people", "real", PHOTO, "web photos of people of a guessing game", _LISTED),
+    Source("quiz_people", "fake", "diffusion", "people of two guessing games, by DALL-E 3, SDXL "
+           "and, some of them presumably, Midjourney", _LISTED),
+    Source("ai_persona", "fake", "diffusion", "one invented person, by several generators (Nano "
+           "Banana Pro, FLUX and Z-Image among them), which is not said", _LISTED),
+    Source("profile_maker", "fake", "diffusion", "portraits in styles of a program for profile "
+           "pictures (presumably FLUX)", _LISTED),
+    Source("dcface", "fake", "diffusion", "faces of 112 px by a DDPM (first stage of DCFace)",
+           _LISTED),
+    Source("flux2_expressions", "real", PHOTO, "photos of RAF-DB, the inputs of the same edits",
+           _LISTED),
+    Source("flux2_expressions", "fake", "edit", "other expressions on the faces of seven people, "
+           "by FLUX.2 klein", "Apache-2.0"),
+    Source("makeup", "real", PHOTO, "web photos of women, inputs of programs that transfer make-up",
+           _LISTED),
+    Source("makeup", "fake", "edit", "such photos with the make-up of others, by BeautyGAN, 256 px",
+           _LISTED),
+    Source("wiki_faces", "real", PHOTO, "face crops, inputs of a program for ageing (by their "
+           "names IMDB-WIKI)", _LISTED),
+    Source("councils", "real", PHOTO, "official portraits of Chicago's and New York's councils and "
+           "of LA Metro's board", "MIT"),
+    Source("conference_more", "real", PHOTO, "speakers of csv,conf (2014 to 2021) and DjangoCon US "
+           "2019", _LISTED),
+    Source("masked_faces", "real", PHOTO, "web photos of people with and without medical masks",
+           _LISTED),
+    Source("web_people", "real", PHOTO, "few people each: celebrities, television stills, stock "
+           "photos, samples of research code", _LISTED),
+    Source("deepfacelive", "real", PHOTO, "press photos of celebrities, samples of DeepFaceLive",
+           _LISTED),
+    Source("deepfacelive", "fake", "swap", "faces of celebrities on other people, by models of "
+           "DeepFaceLive", _LISTED),
+    Source("reenactgan", "real", PHOTO, "frames of interviews, the inputs of ReenactGAN", _LISTED),
+    Source("reenactgan", "fake", "swap", "one politician with the expressions of others, by "
+           "ReenactGAN", _LISTED),
     Source("inswapper", "fake", "swap", "portraits of FFHQ with another's face, by inswapper",
            _UNSEEN),
-    Source("swap_programs", "fake", "swap", "sample results of seven face-swap programs, SimSwap "
-           "and ReSwapper among them", _UNSEEN),
+    Source("swap_programs", "fake", "swap", "sample results of face-swap programs, SimSwap, "
+           "BlendFace and GHOST among them, and frames of FaceForensics++", _UNSEEN),
+    Source("gan_code", "fake", "gan", "samples of research code: StyleGAN, StyleGAN2, MSG-StyleGAN "
+           "and ProGAN, 1024 px", _UNSEEN),
+    Source("hairstyles", "real", PHOTO, "FFHQ portraits, the inputs of the same edits", _UNSEEN),
+    Source("hairstyles", "fake", "edit", "FFHQ portraits with other hair, inpainted by SDXL",
+           _UNSEEN),
+    Source("edit_programs", "real", PHOTO, "the three photos of the same edits", _UNSEEN),
+    Source("edit_programs", "fake", "edit", "three people in another light, with other hair "
+           "colours or other make-up, by three programs", _UNSEEN),
     Source("human_or_ai", "real", PHOTO, "human faces of a perception test (by their names FFHQ "
            "portraits chosen by Nightingale and Farid, PNAS 2022)", _UNSEEN),
     Source("human_or_ai", "fake", "gan", "AI faces of the same test (by their names StyleGAN2)",
@@ -225,8 +280,8 @@ _KNOWN = (
            "study of bias", _UNSEEN),
     Source("fashn_models", "fake", "diffusion", "fashion models by the service FASHN, whole "
            "figures (family: by their look)", _UNSEEN),
-    Source("conference_pages", "real", PHOTO, "speakers on the web sites of six conferences, 2015 "
-           "to 2021", _UNSEEN),
+    Source("conference_pages", "real", PHOTO, "speakers on the web sites of ten conferences, 2014 "
+           "to 2022", _UNSEEN),
     Source("team_pages", "real", PHOTO, "portraits on team pages of Project Jupyter and of the "
            "Presidential Innovation Fellows, committed before 2022", _UNSEEN),
 )  # fmt: skip
