@@ -50,7 +50,7 @@ _NAMES = {
     "noise": "noise {:g}",
     "screenshot": "screenshot 1/{:g}",
     "messenger": "half size, then JPEG {:g}",
-    "margin": "in a grey picture {:g} times as wide",
+    "margin": "on a blurred copy {:g} times as wide",
 }
 
 #: What is measured of each family under each degradation.

@@ -234,8 +234,8 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
               as JPEG 70;
             - ``messenger``, level: quality of the JPEG that is written at half the size; comes
               back at that size;
-            - ``margin``, level: how many times as wide and as high a grey picture is in whose
-              middle the photo lies.
+            - ``margin``, level: how many times as wide and as high a blurred copy of the photo is
+              in whose middle it lies, as videos and stories fill their frame.
         level: how much, as above.
 
     Returns:
@@ -268,7 +268,7 @@ def degrade(image: np.ndarray, kind: str, level: float) -> np.ndarray:
         return np.asarray(_jpeg(_smaller(picture, 2, Image.Resampling.LANCZOS), int(level)))
     if kind == "margin":
         wide, high = (round(side * level) for side in picture.size)
-        whole = Image.new("RGB", (wide, high), (128, 128, 128))
+        whole = picture.resize((wide, high)).filter(ImageFilter.GaussianBlur(wide / 20))
         whole.paste(picture, ((wide - picture.width) // 2, (high - picture.height) // 2))
         return np.asarray(whole)
     known = "none, jpeg, blur, downscale, noise, screenshot, messenger, margin"
