@@ -28,60 +28,60 @@ def content_box(image: np.ndarray) -> tuple[int, int, int, int]:
     Args:
         image: (H, W, 3) uint8.
     """
+    height, width = image.shape[:2]
+    whole = (0, 0, width, height)
     colour = image[0, 0].astype(np.int16)
-    if _other(image[:: len(image) - 1, :: image.shape[1] - 1].reshape(4, 3), colour).any():
-        return 0, 0, image.shape[1], image.shape[0]  # of any margin, the corners are part
-    columns = image.swapaxes(0, 1)
-    # A line across the picture may show little of a photo that is much smaller.
-    top, bottom = _content(image[:, slice(*_outer(columns, colour))], colour)
-    left, right = _content(columns[:, slice(*_outer(image, colour))], colour)
-    if not _has_corners(image[top:bottom, left:right], colour):
-        return 0, 0, image.shape[1], image.shape[0]
-    return left, top, right, bottom
+    low, high = ((colour + step).clip(0, 255).astype(np.uint8)
+                 for step in (-SAME_COLOUR, SAME_COLOUR))  # fmt: skip
+
+    def other(pixels: np.ndarray) -> np.ndarray:
+        return ((pixels < low) | (pixels > high)).any(axis=-1)
+
+    if other(image[[0, -1]]).any() and other(image[:, [0, -1]]).any():
+        return whole  # no two opposite sides are of one colour
+    # In strips, so that a large photo does not take several times its memory.
+    inside = np.concatenate([other(image[top : top + 256]) for top in range(0, height, 256)])
+    if not inside.any():
+        return whole
+    # Of a photo that is much smaller than the picture, a line all across it would show little.
+    left, right = _ends(inside.any(axis=0))
+    top, bottom = _ends(inside.any(axis=1))
+    shares = inside[:, left:right].mean(axis=1), inside[top:bottom].mean(axis=0)
+    (top, bottom), (left, right) = map(_content, shares)
+    return (left, top, right, bottom) if _has_corners(inside[top:bottom, left:right]) else whole
 
 
-def _has_corners(photo: np.ndarray, colour: np.ndarray) -> bool:
-    """Return whether three corners of a photo (H, W, 3) show something else than the margin."""
-    high, wide = (max(1, round(side * CORNER)) for side in photo.shape[:2])
-    shares = [
-        _other(photo[rows, columns].reshape(-1, 3), colour).mean()
-        for rows in (slice(high), slice(-high, None))
-        for columns in (slice(wide), slice(-wide, None))
-    ]
-    return sum(share >= RECTANGLE for share in shares) >= 3
+def _ends(there: np.ndarray) -> tuple[int, int]:
+    """Return the first place (N,) where something is true, and one after the last."""
+    places = np.flatnonzero(there)
+    return int(places[0]), int(places[-1]) + 1
 
 
-def _outer(lines: np.ndarray, colour: np.ndarray) -> tuple[int, int]:
-    """Return the first line (N, M, 3) that is not all the margin's, and one after the last."""
-    start, end = (
-        next((i for i, line in enumerate(way) if _other(line, colour).any()), 0)
-        for way in (lines, lines[::-1])
-    )
-    return start, len(lines) - end
+def _content(shares: np.ndarray) -> tuple[int, int]:
+    """Return the photo's first line and one after its last.
 
-
-def _content(lines: np.ndarray, colour: np.ndarray) -> tuple[int, int]:
-    """Return the first line (N, M, 3) of the photo, and one after its last."""
-    count = len(lines)
-    start, end = _depth(lines, colour), _depth(lines[::-1], colour)
+    Args:
+        shares: (N,) of the pixels of each line that are not the margin's.
+    """
+    count = len(shares)
+    start, end = _depth(shares), _depth(shares[::-1])
     if not start or not end or count - start - end < MIN_SIDE:
         return 0, count
     return start, count - end
 
 
-def _depth(lines: np.ndarray, colour: np.ndarray) -> int:
+def _depth(shares: np.ndarray) -> int:
     """Return how many lines of the margin come before the photo; 0 where none ends at a photo."""
-    soft = 0
-    for number, line in enumerate(lines):
-        share = _other(line, colour).mean()
-        if share >= RECTANGLE:
-            return number
-        soft += share > 0
-        if soft > SOFT:
-            break
-    return 0
+    start = int(np.argmax(shares >= RECTANGLE))
+    return start if np.count_nonzero(shares[:start]) <= SOFT else 0
 
 
-def _other(line: np.ndarray, colour: np.ndarray) -> np.ndarray:
-    """Return which pixels of a line (M, 3) are not of the margin's colour, (M,) bool."""
-    return (np.abs(line - colour) > SAME_COLOUR).any(axis=1)
+def _has_corners(inside: np.ndarray) -> bool:
+    """Return whether three corners of a photo, (H, W) bool, show something else than the margin."""
+    high, wide = (max(1, round(side * CORNER)) for side in inside.shape)
+    shares = [
+        inside[rows, columns].mean()
+        for rows in (slice(high), slice(-high, None))
+        for columns in (slice(wide), slice(-wide, None))
+    ]
+    return sum(share >= RECTANGLE for share in shares) >= 3
