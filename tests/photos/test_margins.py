@@ -33,7 +33,15 @@ def _in_margin(photo: np.ndarray, *, rows=(0, 0), columns=(0, 0), colour=255) ->
 @pytest.mark.parametrize("colour", [0, 128, 255])
 @pytest.mark.parametrize(
     ("rows", "columns"),
-    [((9, 7), (5, 11)), ((9, 7), (0, 0)), ((0, 0), (5, 11)), ((400, 90), (1, 700))],
+    [
+        ((9, 7), (5, 11)),
+        ((9, 7), (0, 0)),
+        ((0, 0), (5, 11)),
+        ((400, 90), (1, 700)),
+        ((9, 0), (5, 11)),
+        ((0, 7), (5, 11)),
+        ((9, 7), (0, 11)),  # on three sides
+    ],
 )
 def test_a_margin_is_no_part_of_the_photo(photo, rows, columns, colour):
     box = content_box(_in_margin(photo, rows=rows, columns=columns, colour=colour))
@@ -48,6 +56,23 @@ def test_a_recompressed_margin_is_one_still(portraits):
         box = content_box(np.asarray(Image.open(stream)))
         size = portrait.shape[0]
         assert np.abs(np.subtract(box, (40, 30, 40 + size, 30 + size))).max() <= 8
+
+
+def test_a_margin_may_have_another_one_around_it(photo):
+    framed = _in_margin(photo, rows=(5, 5), columns=(5, 5), colour=0)
+    page = _in_margin(framed, rows=(30, 40), columns=(50, 60), colour=240)
+    edged = _in_margin(page, rows=(1, 1), columns=(1, 1), colour=90)
+    assert content_box(edged) == (56, 36, 136, 96)
+
+
+def test_round_corners_and_the_number_of_a_page_change_nothing(photo):
+    mask = Image.new("L", (80, 60), 0)
+    ImageDraw.Draw(mask).rounded_rectangle((0, 0, 79, 59), 8, fill=255)
+    white = Image.new("RGB", (80, 60), "white")
+    white.paste(Image.fromarray(photo), mask=mask)
+    page = _in_margin(np.asarray(white), rows=(20, 60), columns=(60, 60))
+    page[-20:-12, 97:103] = 0
+    assert content_box(page) == (60, 20, 140, 80)
 
 
 def test_a_photo_without_a_margin_stays_as_it_is(photo, portraits):
