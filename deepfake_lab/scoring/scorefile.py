@@ -241,8 +241,11 @@ class ScoreFile:
             return
         read = _read_csv if self.file.suffix.lower() == ".csv" else _read_parquet
         try:
-            for _, rows in groupby(read(self.file, self._columns), key=itemgetter("path")):
-                yield list(rows)
+            for _, group in groupby(read(self.file, self._columns), key=itemgetter("path")):
+                rows = list(group)
+                if "face" in self._columns:
+                    _check_faces(self.file, rows)
+                yield rows
         except (ValueError, LookupError, TypeError, OSError, csv.Error) as error:
             raise UserError(
                 f"{self.file} exists and is no file of answers as this version writes them: choose "
@@ -284,17 +287,44 @@ def _check_kind(file: Path, number: int, columns: dict[str, type]) -> None:
     )
 
 
+def _check_faces(file: Path, rows: list[Row]) -> None:
+    """Raise unless neighbouring rows of one photo are all its faces, in order.
+
+    Rows that were sorted or removed would pass for several answers, of which the last one counts.
+    """
+    numbers = [row["face"] for row in rows]
+    if numbers != (list(range(1, rows[0]["faces"] + 1)) or [None]):
+        raise UserError(
+            f"{file}: the faces of {rows[0]['path']} do not stand together, in order (was the "
+            "table sorted or filtered?): bring it back as it was written, or choose another --out."
+        )
+
+
+def _check_end(file: Path) -> None:
+    """Raise where a table does not end with a whole line."""
+    with file.open("rb") as stream:
+        stream.seek(-1, os.SEEK_END)
+        if stream.read() not in b"\r\n":
+            raise UserError(
+                f"{file} was cut off in its last row: remove that row to go on with it, or choose "
+                "another --out."
+            )
+
+
 def _read_csv(file: Path, columns: dict[str, type]) -> Iterator[Row]:
     with file.open(newline="", encoding="utf-8") as stream:
-        reader = csv.DictReader(stream)
+        reader = csv.DictReader(stream, strict=True)  # a quoted cell that never ends is an error
         _check_names(file, list(reader.fieldnames or ()), columns)
+        _check_end(file)
         for row in reader:
+            if None in row or None in row.values():
+                raise ValueError("more or fewer cells than columns")
             yield {column: _typed(row[column], kind) for column, kind in columns.items()}
 
 
 def _typed(text: str, kind: type) -> Any:
     if kind is bool:
-        return text == "True"
+        return {"true": True, "false": False}[text.lower()]  # spreadsheets write TRUE
     if kind in (float, int):
         return kind(text) if text else None
     return text

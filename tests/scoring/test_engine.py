@@ -22,7 +22,7 @@ from deepfake_lab.photos import images
 from deepfake_lab.photos.boxes import distinct
 from deepfake_lab.photos.framing import frame_center
 from deepfake_lab.photos.listing import find_photos
-from deepfake_lab.scoring.scorefile import COLUMNS, ScoreFile, place, stamp
+from deepfake_lab.scoring.scorefile import COLUMNS, FACE_COLUMNS, ScoreFile, place, stamp
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 
@@ -391,6 +391,78 @@ def test_an_output_that_cannot_be_is_refused(tmp_path, name, content, reason):
     with pytest.raises(UserError, match=reason):
         ScoreFile(file, "m", "w", 0.5)
     assert content is None or file.read_bytes() == content
+
+
+def _faces_written(file: Path, *photos: str) -> None:
+    """Write two rows for each photo, a row a face."""
+    scores = ScoreFile(file, "m", "w", 0.5, FACE_COLUMNS)
+    try:
+        for one in photos:
+            row = _row(one) | {"faces": 2, "box": "0 0 9 9", "roll": 0.0}
+            scores.add([row | {"face": face} for face in (1, 2)])
+        scores.finish()
+    finally:
+        scores.close()
+
+
+@pytest.mark.parametrize("order", [[0, 2, 1, 3], [1, 0, 2, 3], [0, 1, 2]])
+def test_rows_of_faces_that_were_sorted_or_removed_are_not_taken_for_answers(output, photo, order):
+    import pandas as pd
+
+    a, b, c = map(photo, "abc")
+    _faces_written(output, a, b)
+    csv_file = output.suffix == ".csv"
+    table = pd.read_csv(output) if csv_file else pd.read_parquet(output)
+    table = table.iloc[order]
+    table.to_csv(output, index=False) if csv_file else table.to_parquet(output, index=False)
+    before = output.read_bytes()
+    with pytest.raises(UserError, match="do not stand together, in order"):
+        _faces_written(output, c)
+    assert output.read_bytes() == before
+
+
+def test_rows_of_faces_are_gone_on_with(output, photo):
+    import pandas as pd
+
+    a, b, empty = map(photo, ("a", "b", "empty"))
+    _faces_written(output, a)
+    scores = ScoreFile(output, "m", "w", 0.5, FACE_COLUMNS)
+    scores.add([_row(empty) | {"faces": 0, "face": None, "box": "", "roll": None}])
+    scores.finish()
+    scores.close()
+    _faces_written(output, b)
+    table = pd.read_csv(output) if output.suffix == ".csv" else pd.read_parquet(output)
+    assert list(table["face"].fillna(0)) == [1, 2, 0, 1, 2]
+
+
+def test_what_a_spreadsheet_writes_for_true_and_false_is_read_so(tmp_path, photo):
+    file = tmp_path / "r.csv"
+    a, b = map(photo, "ab")
+    _written(file, _row(a))
+    file.write_text(file.read_text().replace("True", "TRUE").replace("False", "FALSE"))
+    _written(file, _row(b))
+    assert [(row["face_found"], row["uncertain"]) for row in _read(file)] == [(True, False)] * 2
+    file.write_text(file.read_text().replace("True", "ja"))
+    with pytest.raises(UserError, match="is no file of answers"):
+        _has(file, a)
+
+
+def test_a_table_that_was_cut_off_is_not_gone_on_with(tmp_path, photo):
+    file = tmp_path / "r.csv"
+    a, b = map(photo, "ab")
+    _written(file, _row(a), _row(b))
+    whole = file.read_text()
+    start = whole.index(place(b))
+    # In a number, in a quoted cell (once right behind a line's end in it), before the last end.
+    for end in (whole.index("0.75", start) + 3, whole.index('""', start), len(whole) - 1):
+        file.write_text(whole[:end])
+        with pytest.raises(UserError, match="was cut off in its last row: remove that row"):
+            _has(file, a)
+    file.write_text(whole[: whole.index("\nc", start) + 1])
+    with pytest.raises(UserError, match="is no file of answers"):
+        _has(file, a)
+    file.write_text(whole[:start])
+    assert _has(file, a, b) == [True, False]
 
 
 def test_a_folder_is_no_output(tmp_path):
