@@ -23,7 +23,6 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.bootstrap import Measured, measure_parts
 from deepfake_lab.litert import quiet_stderr
 from deepfake_lab.training import models
-from deepfake_lab.training.calibration import fit_calibration
 
 #: ``int8``: weights and calculations in 8 bits, a quarter of the size and about half of the time.
 #: ``float16``: weights in 16 bits, half of the size; no faster.
@@ -81,7 +80,7 @@ def export_quantised(
     shown = _frames(before, train.sample(min(SHOWN, len(train)), random_state=0)["path"])
     content = quantised_tflite(folder, before.config["sha256"]["model.keras"], kind, shown)
     after = Detector(folder, before.config, content)
-    answers = _calibration(after, valid)
+    answers = _answers(before, after, valid["path"])
     after = Detector(folder, before.config | answers, content)
     record = {
         "kind": kind,
@@ -155,15 +154,29 @@ def _frames(detector: Detector, files: pd.Series) -> list[np.ndarray]:
     return [answer.framed.pixels for answer in answers if isinstance(answer, Prediction)]
 
 
-def _calibration(detector: Detector, valid: pd.DataFrame) -> dict:
-    """Return calibration, prior and uncertain band for a detector's raw scores."""
-    scored = [
-        (answer.logit, label == "fake")
-        for answer, label in zip(detector.stream(valid["path"], most_faces=1), valid["label"])
-        if isinstance(answer, Prediction)
+def _answers(before: Detector, after: Detector, photos: pd.Series) -> dict:
+    """Return calibration, prior and uncertain band with which the smaller model says the same.
+
+    Its scores are brought to those of the model that it was made of, by a straight line through
+    both: prior and band are that model's, and what was promised of false alarms goes on being true
+    as far as the order of the photos is kept.
+    """
+    pairs = [
+        (small.logit, large.logit)
+        for small, large in zip(*(one.stream(photos, most_faces=1) for one in (after, before)))
+        if isinstance(small, Prediction) and isinstance(large, Prediction)
     ]
-    logits, labels = map(np.array, zip(*scored))
-    return fit_calibration(logits, labels.astype(np.float32))
+    ours, theirs = np.array(pairs, np.float64).T
+    slope, offset = np.polyfit(ours, theirs, 1) if np.ptp(ours) > 0 else (1.0, 0.0)
+    if slope <= 0:  # a model that learned nothing
+        slope, offset = 1.0, float((theirs - ours).mean())
+    config = before.config
+    temperature, bias = (config["calibration"][part] for part in ("temperature", "bias"))
+    calibration = {"temperature": temperature / slope, "bias": bias + offset / temperature}
+    return {
+        "calibration": {name: float(value) for name, value in calibration.items()},
+        "prior": config["prior"], "uncertain_band": config["uncertain_band"],
+    }  # fmt: skip
 
 
 def _auc_loss(before: pd.DataFrame, after: pd.DataFrame) -> dict:

@@ -45,10 +45,23 @@ def test_only_who_asks_gets_the_quantised_model(exported):
     assert plain.weights != Detector.load(exported, quantised=True).weights
 
 
-def test_the_quantised_model_has_a_calibration_of_its_own(exported):
-    after = Detector.load(exported, quantised=True)
+def test_the_quantised_model_says_what_the_other_says(exported):
+    before, after = Detector.load(exported), Detector.load(exported, quantised=True)
     record = json.loads((exported / "detector.json").read_text())["quantised"]
     assert after.config["calibration"] == record["answers"]["calibration"]
+    assert (after.prior, after.band) == (before.prior, before.band)
+    said = [[answer.p_fake for answer in one.stream(FILES)] for one in (before, after)]
+    assert np.abs(np.subtract(*said)).max() < 0.1
+
+
+@pytest.mark.parametrize("prior", [0.0596, 0.5])
+def test_what_was_promised_of_false_alarms_is_kept(run_folder, tmp_path, prior):
+    folder = Path(shutil.copytree(run_folder, tmp_path / "careful"))
+    file = folder / "detector.json"
+    config = json.loads(file.read_text()) | {"prior": prior, "uncertain_band": [0.01, 0.5]}
+    file.write_text(json.dumps(config))
+    after = export_quantised(folder, "float16", "sample")
+    assert after.prior == prior and list(after.band) == [0.01, 0.5]
 
 
 def test_the_command_says_what_the_quantised_model_costs(exported, capsys):
