@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageFilter
+from PIL import ExifTags, Image, ImageFile, ImageFilter, TiffImagePlugin
 
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import addresses
@@ -32,6 +32,15 @@ EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif",
     ".tif", ".tiff", ".avif", ".heic", ".heif", ".hif",
 )  # fmt: skip
+
+#: Endings of cameras' raw files. Many begin as a TIFF does, with a small preview of the photo.
+RAW_ENDINGS = (
+    ".3fr", ".arw", ".cr2", ".cr3", ".dng", ".erf", ".iiq", ".kdc", ".mef", ".mrw", ".nef", ".nrw",
+    ".orf", ".pef", ".raf", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+)  # fmt: skip
+
+#: What is said of a raw file.
+RAW = "a camera's raw file is not read here; convert it to JPEG"
 
 #: Decoders that may run. Pillow has many more, for formats that no photo comes in. (The MPO files
 #: of some phones open as JPEG.)
@@ -366,14 +375,32 @@ def why_no_decoder(head: bytes) -> str:
 
 def _opened(name: str, data: bytes) -> Image.Image:
     """Return an image whose header has been read; it keeps the bytes until it is forgotten."""
+    if is_raw(name, data):
+        raise UserError(f"{name}: {RAW}.")
     try:
-        return Image.open(io.BytesIO(data), formats=formats())
+        image = Image.open(io.BytesIO(data), formats=formats())
+        preview = isinstance(image, TiffImagePlugin.TiffImageFile) and _is_preview(image)
     except Image.UnidentifiedImageError as error:
         raise UserError(f"{name}: {_why_not_an_image(data)}.") from error
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: too many pixels; scale it down.") from error
     except Exception as error:  # what a decoder raises at a damaged file is anybody's guess
         raise UserError(f"{name}: damaged image ({_one_line(error)}).") from error
+    if preview:
+        raise UserError(f"{name}: {RAW}.")
+    return image
+
+
+def is_raw(name: str, head: bytes) -> bool:
+    """Return whether a file of that name that begins so is a camera's raw file."""
+    kind = format_of(head[:64])
+    return kind == "raw photo" or (name.lower().endswith(RAW_ENDINGS) and kind in ("TIFF", ""))
+
+
+def _is_preview(image: TiffImagePlugin.TiffImageFile) -> bool:
+    """Return whether a TIFF begins with a smaller copy of what lies further down in it."""
+    new_subfile_type, sub_ifds = 254, 330
+    return bool(image.tag_v2.get(new_subfile_type, 0) & 1) and sub_ifds in image.tag_v2
 
 
 def _decode(image: Image.Image, name: str) -> np.ndarray:

@@ -9,7 +9,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.photos import addresses
 from deepfake_lab.photos.addresses import is_address
 from deepfake_lab.photos.formats import format_of
-from deepfake_lab.photos.images import EXTENSIONS, FORMATS
+from deepfake_lab.photos.images import EXTENSIONS, FORMATS, RAW, is_raw
 
 #: Files that lie beside photos in every download and are none; nobody needs to hear of them.
 DOCUMENTS = {
@@ -40,11 +40,14 @@ def passed_over(path: str) -> str | None:
     if ending in DOCUMENTS or name in _NO_FILES or name.endswith(_UNFINISHED):
         return ""
     try:
-        kind = format_of(_head(path))
+        head = _head(path)
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
     except UserError as error:  # of an address
         return str(error)
+    if is_raw(name, head):
+        return RAW
+    kind = format_of(head)
     if kind in (*FORMATS, "HEIF"):
         return None
     if kind:

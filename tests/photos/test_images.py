@@ -419,3 +419,34 @@ def test_a_jpeg_that_lacks_pixels_is_refused(cut):
 def test_a_format_that_is_not_read_is_named_with_those_that_are(content, name):
     with pytest.raises(UserError, match=f"{name} is not read here; convert it to one of JPEG, PNG"):
         read_image(content)
+
+
+# --- cameras' raw files ---
+
+
+def _tiff(photo: np.ndarray, tags: dict[int, int]) -> bytes:
+    return _encoded(photo, "TIFF", tiffinfo=tags)
+
+
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [("a.NEF", {}), ("a.dng", {254: 1}), ("a.tif", {254: 1, 330: 8})],
+)
+def test_the_preview_in_a_raw_file_is_not_taken_for_the_photo(photo, tmp_path, name, tags):
+    (tmp_path / name).write_bytes(_tiff(photo, tags))
+    assert f"{name}: a camera's raw file is not read here" in _message(tmp_path / name)
+
+
+@pytest.mark.parametrize("tags", [{}, {254: 1}, {254: 0, 330: 8}])
+def test_a_tiff_whose_first_picture_is_the_whole_one_is_read(photo, tags):
+    np.testing.assert_array_equal(read_image(_tiff(photo, tags)), photo)
+
+
+def test_a_raw_file_in_no_known_form_is_named_as_one(tmp_path):
+    (tmp_path / "a.orf").write_bytes(b"IIRO\x08" + bytes(60))
+    assert "convert it to JPEG" in _message(tmp_path / "a.orf")
+
+
+def test_a_jpeg_that_is_called_a_raw_file_is_read(photo, tmp_path):
+    (tmp_path / "a.dng").write_bytes(_encoded(photo, "JPEG"))
+    assert read_image(tmp_path / "a.dng").shape == photo.shape
