@@ -127,7 +127,7 @@ def read_dataset(
     reading = LAYOUTS[layout](listing)
     frame, unusable = _with_file_facts(root, reading.frame)
     problems = [asdict(problem) for problem in listing.problems + reading.problems + unusable]
-    _check_labels(root, frame, unusable, both_labels)
+    _check_labels(root, frame, reading.problems, unusable, both_labels)
     if layout == "plain":
         reading.notes += tables_unused(listing)
     frame = frame.sort_values("file", ignore_index=True)
@@ -250,16 +250,22 @@ def _unusable(root: Path, file: str, state: int) -> Problem:
 
 
 def _check_labels(
-    root: Path, frame: pd.DataFrame, unusable: list[Problem], both_labels: bool
-) -> None:
+    root: Path, frame: pd.DataFrame, problems: list[Problem], unusable: list[Problem],
+    both_labels: bool,
+) -> None:  # fmt: skip
     if frame.empty:
         first = f"; the first: {unusable[0].file}: {unusable[0].problem}" if unusable else ""
         raise UserError(f"{root}: none of the files is a readable image{first}.")
     there = set(frame["label"])
     for label in LABELS:
         if both_labels and label not in there:
+            without = [problem for problem in problems if problem.kind == "no label"]
+            also = ""
+            if without:
+                told = f"{without[0].file}: {without[0].problem}"
+                also = f" {len(without):,} more say no label; the first: {told}."
             raise UserError(
-                f"{root} has only {there.pop()} images; a detector needs real and fake ones."
+                f"{root} has only {there.pop()} images; a detector needs real and fake ones.{also}"
             )
 
 

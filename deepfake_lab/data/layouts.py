@@ -250,6 +250,7 @@ def read_manifest(listing: Listing) -> Reading:
             "columns other names to keep them"
         )
     frame = frame[~gone & ~twice].drop(columns=[c for c in (*own, *taken) if c in frame])
+    notes += _folders_contradict(name, frame)
     return Reading(frame.reset_index(drop=True), problems, notes)
 
 
@@ -380,6 +381,26 @@ def _find_otherwise(
     return [
         f"{len(found):,} of {len(frame):,} paths in {table} are spelled otherwise than the files "
         f"and were matched where one file alone fits; the first: {written.at[line]} = {found[line]}"
+    ]
+
+
+def _folders_contradict(table: str, frame: pd.DataFrame) -> list[str]:
+    """Return a note where photos lie in a folder that says the other label than their table.
+
+    A collection whose folders all say the same is merely called so.
+    """
+    folders = FolderWords(frame["file"].tolist(), LABEL_WORDS)
+    found = map(folders.of, frame["file"])
+    said = [None if contradicted else label for label, contradicted in found]
+    if not set(LABELS) <= set(said):
+        return []
+    other = [word is not None and word != label for word, label in zip(said, frame["label"])]
+    if not any(other):
+        return []
+    first = frame[other].iloc[0]
+    return [
+        f"{sum(other):,} of {len(frame):,} photos lie in a folder that says the other label than "
+        f"{table}, which is followed; the first: {first['file']} is called {first['label']}"
     ]
 
 

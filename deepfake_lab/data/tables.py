@@ -24,11 +24,13 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     `sep=;`, in UTF-8, UTF-16 or Windows' own alphabet. Names of columns come back in small letters.
 
     Raises:
-        UserError: it is no CSV file, a column is there twice, or a wanted one is missing.
+        UserError: it is no CSV file, a line has more cells than the header, a column is there
+            twice, or a wanted one is missing.
     """
     try:
         text, lines = _content(path)
         separator = _separator(text)
+        written_names = _header(path, text, separator, lines)
         # Empty lines are read as rows and dropped here, so that the others keep their numbers.
         frame = pd.read_csv(
             io.StringIO(text),
@@ -36,12 +38,12 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
             sep=separator,
             skip_blank_lines=False,
             index_col=False,
+            usecols=range(len(written_names)),  # further cells are empty
         )
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except (OSError, ValueError, csv.Error) as error:  # pandas' own errors are ValueErrors
         raise UserError(f"{path} cannot be read as a CSV file: {error}".splitlines()[0]) from error
     frame.columns = [str(column).strip().lower() for column in frame.columns]
     # pandas gives a column that is there twice a name of its own.
-    [written_names] = csv.reader([text.partition("\n")[0]], delimiter=separator)
     names = Counter(name.strip().lower() for name in written_names if name.strip())
     if twice := [name for name, times in names.items() if times > 1]:
         raise UserError(f"{path} has the column {twice[0]} twice: remove one of them.")
@@ -66,6 +68,19 @@ def columns(path: Path) -> list[str]:
     return [str(column).strip().lower() for column in head.columns]
 
 
+def _header(path: Path, text: str, separator: str, skipped: int) -> list[str]:
+    """Return the names of the columns as they are written; refuse a line with more cells."""
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    names = next(rows, [])
+    for line, row in enumerate(rows, start=skipped + 2):
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise UserError(
+                f"{path}, line {line}: {len(row)} cells, but the header has {len(names)}: name "
+                "every column, and put a cell that holds a separator in quotes."
+            )
+    return names
+
+
 def _content(path: Path, at_most: int = -1) -> tuple[str, int]:
     """Return the text of a table and how many lines before its header were left out."""
     with path.open("rb") as file:
@@ -81,6 +96,9 @@ def _content(path: Path, at_most: int = -1) -> tuple[str, int]:
             if b"\0" in raw:
                 raise
             text = raw.decode("cp1252", "replace")
+    end = re.search(r"\r\n?|\n", text)
+    if end and end[0] == "\r":  # as spreadsheets write "CSV (Macintosh)"
+        text = text.replace("\r", "\n")
     skipped = 0
     while text:
         first, newline, rest = text.partition("\n")

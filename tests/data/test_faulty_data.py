@@ -81,6 +81,51 @@ def test_a_table_is_read_as_spreadsheets_write_it(tmp_path, made):
     }
 
 
+def test_a_table_whose_lines_end_as_on_old_macs_is_read(tmp_path):
+    text = "sep=,\n" + table(put(tmp_path))
+    (tmp_path / "manifest.csv").write_bytes(text.replace("\n", "\r").encode())
+    assert len(read_dataset(tmp_path).manifest) == 12
+
+
+def test_a_cell_that_no_table_can_hold_is_one_line(tmp_path):
+    put(tmp_path)
+    (tmp_path / "manifest.csv").write_text("path,label," + "x" * 200_000 + "\n")
+    with pytest.raises(UserError, match=r"cannot be read as a CSV file: field larger"):
+        read_dataset(tmp_path, layout="manifest")
+
+
+def test_a_line_with_more_cells_than_the_header_is_refused(tmp_path):
+    text = table(put(tmp_path)).replace("real/r1.jpg,real\n", "real/r1.jpg,real,train\n")
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(UserError, match=r"manifest\.csv, line 3: 3 cells, but the header has 2"):
+        read_dataset(tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_empty_cells_at_the_ends_of_lines_are_passed_over(tmp_path):
+    head, *lines = table(put(tmp_path)).splitlines()
+    lines[1:] = [f"{line},, " for line in lines[1:]]
+    (tmp_path / "manifest.csv").write_text("\n".join([head, *lines]))
+    assert len(read_dataset(tmp_path).manifest) == 12
+
+
+def test_a_manifest_that_contradicts_the_folders_is_followed_and_it_is_said(tmp_path):
+    rows = put(tmp_path)
+    swapped = [(file, {"real": "fake", "fake": "real"}[label]) for file, label in rows]
+    (tmp_path / "manifest.csv").write_text(table(swapped))
+    data = read_dataset(tmp_path)
+    said = "note: 12 of 12 photos lie in a folder that says the other label than manifest.csv"
+    assert said in data.summary()
+    (tmp_path / "manifest.csv").write_text(table(rows))
+    assert "other label" not in read_dataset(tmp_path).summary()
+
+
+def test_a_collection_that_is_called_fakes_contradicts_no_manifest(tmp_path):
+    rows = put(tmp_path, real="deepfakes/a", fake="deepfakes/b")
+    (tmp_path / "manifest.csv").write_text(table(rows))
+    assert "other label" not in read_dataset(tmp_path).summary()
+
+
 def test_a_table_in_windows_alphabet_is_read(tmp_path):
     rows = put(tmp_path, name="{}_é{}.jpg")
     (tmp_path / "manifest.csv").write_bytes(table(rows).encode("cp1252"))
@@ -267,6 +312,12 @@ def test_a_folder_that_is_not_understood_is_named(tmp_path):
         read_dataset(tmp_path / "none")
 
 
+def test_where_a_label_is_missing_a_folder_that_was_not_understood_is_named(tmp_path):
+    put(tmp_path, real="real", fake="unreal")
+    with pytest.raises(UserError, match=r"only real images.* 6 more say no label.*'unreal'"):
+        read_dataset(tmp_path)
+
+
 # --- endings and formats ---
 
 
@@ -286,6 +337,15 @@ def test_what_is_passed_over_is_named_with_the_reason(tmp_path):
     assert list(said.index) == ["real/a.jp2", "real/film.mov"]
     assert said.loc["real/a.jp2", "kind"] == "format not read here"
     assert "JPEG 2000 is not read here; convert" in said.loc["real/a.jp2", "problem"]
+
+
+def test_a_raw_file_beside_photos_is_left_out_with_what_to_do(tmp_path):
+    put(tmp_path, number=12)
+    picture(7).save(tmp_path / "real/a.tif")
+    (tmp_path / "real/a.tif").rename(tmp_path / "real/a.NEF")
+    (said,) = read_dataset(tmp_path).problems.itertuples()
+    assert said.file == "real/a.NEF" and said.kind == "format not read here"
+    assert "a camera's raw file is not read here; convert it to JPEG" in said.problem
 
 
 def test_a_photo_without_its_decoder_is_read_once_that_is_installed(tmp_path, monkeypatch):
