@@ -268,9 +268,10 @@ def _train(options: argparse.Namespace) -> None:
         recipe = recipe | CONTINUED
     data = _read()
     splits = batches.load_splits(data.manifest, recipe["image_size"], cache=_frames())
-    model, history = _fit(
-        recipe | {"start": start}, splits, options.seed, f"{name}-seed{options.seed}"
-    )
+    begun = f"{name}-seed{options.seed}"  # what an interrupted training goes on from
+    if known:
+        begun += f"-from-{known['start']['sha256'][:8]}"
+    model, history = _fit(recipe | {"start": start}, splits, options.seed, begun)
     shares = {key: round(share, 4) for key, share in even_shares(splits["train"].manifest).items()}
     runs.save_run(
         name, model, data, splits, history,
@@ -335,7 +336,7 @@ def _leave_out(options: argparse.Namespace) -> None:
         # in memory, run after run.
         rest = splits | {"valid": _without(splits["valid"], kind, name)}
         shares = _shares(splits["train"], kind, name)
-        model, _ = _fit(recipe, rest, 0, f"without-{name}", shares)
+        model, _ = _fit(recipe, rest, 0, f"{options.recipe}-without-{name}", shares)
         rows.append({"left_out": name, "kind": kind, **_auc(model, splits["test"], kind, name)})
         pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
     rewrite_card(table.parent)
@@ -365,7 +366,9 @@ def _ablate(options: argparse.Namespace) -> None:
                 shares = keys.value_counts(normalize=True).to_dict()
             if without:
                 shares |= {key: 0.0 for key in shares if key.endswith(f"/{without}")}
-            model, _ = _fit(recipe, splits, seed, f"ablation{number}-seed{seed}", shares)
+            model, _ = _fit(
+                recipe, splits, seed, f"{options.recipe}-ablation{number}-seed{seed}", shares
+            )
             rows.append({"changed": what, "seed": seed, **_validation_aucs(model, splits["valid"])})
             pd.DataFrame(rows).to_csv(table, index=False, float_format="%.4f")
     rewrite_card(table.parent)

@@ -116,7 +116,8 @@ def measure_parts(
         for key in parts
     }
     for key, i in chosen.items():
-        if rows["group"].iloc[i].nunique() < 2:  # drawn again it is the same: that shows nothing
+        # A label of a single group is the same however often it is drawn: that shows nothing.
+        if rows.iloc[i].groupby("label")["group"].nunique().min() < 2:
             measured[key].draws[:] = np.nan
     return measured
 

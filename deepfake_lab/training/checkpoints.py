@@ -4,6 +4,7 @@ import json
 import math
 import operator
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -123,17 +124,23 @@ class Keeper(keras.callbacks.Callback):
         os.replace(part, self._file)
 
     def _resume(self, model: keras.Model, file: Path) -> None:
-        with np.load(file) as saved:
-            note = json.loads(str(saved["note"]))
-            if note["settings"] != self._settings:
-                raise UserError(
-                    f"{file} holds a training with other settings: repeat those settings to "
-                    "go on, or delete the file to begin anew."
-                )
-            self._rows, self._best_value = note["history"], note["best"]
-            for i, variable in enumerate(_state(model)):
-                variable.assign(saved[f"state{i}"])
-            self._best = [saved[f"best{i}"] for i in range(len(model.get_weights()))]
+        try:
+            with np.load(file) as saved:
+                note = json.loads(str(saved["note"]))
+                if note["settings"] != self._settings:
+                    raise UserError(
+                        f"{file} holds a training with other settings, another model or other "
+                        "photos: repeat those to go on, or delete the file to begin anew."
+                    )
+                state = [saved[f"state{i}"] for i in range(len(_state(model)))]
+                best = [saved[f"best{i}"] for i in range(len(model.get_weights()))]
+        except (ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
+            raise UserError(
+                f"{file} is no checkpoint of this training, or damaged: delete it to begin anew."
+            ) from error
+        self._rows, self._best_value, self._best = note["history"], note["best"], best
+        for variable, value in zip(_state(model), state):
+            variable.assign(value)
 
 
 def _state(model: keras.Model) -> list:

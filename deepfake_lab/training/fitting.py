@@ -1,5 +1,6 @@
 """Model + images -> a trained model and its history."""
 
+import hashlib
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -101,8 +102,9 @@ def fit(
     if consistency:
         _ask_for_consistency(model, consistency)
     settings = {
-        "photos": len(train.manifest), "epochs": epochs, "learning_rate": learning_rate,
-        "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
+        "model": model.name, "weights": model.count_params(), "image_size": train.image_size,
+        "photos": len(train.manifest), "which": _fingerprint(train), "epochs": epochs,
+        "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment, "mix": mix and asdict(mix),
         "warmup": warmup, "average": average, "keep": keep, "seed": seed,
         "consistency": consistency,
     }  # fmt: skip
@@ -124,6 +126,14 @@ def fit(
             )
     keeper.restore_best(model)
     return keeper.history()
+
+
+def _fingerprint(photos: Split) -> str:
+    """Return what changes with the photos of a split, or their labels."""
+    some = np.linspace(0, len(photos.manifest) - 1, min(64, len(photos.manifest)), dtype=int)
+    digest = hashlib.blake2b(photos.labels.tobytes(), digest_size=8)
+    digest.update(np.ascontiguousarray(photos.frames[some]).tobytes())
+    return digest.hexdigest()
 
 
 def fit_head(

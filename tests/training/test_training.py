@@ -278,6 +278,28 @@ def test_a_checkpoint_of_other_settings_is_refused(resumed, splits):
         _train(splits, resumed[2], learning_rate=1e-4)
 
 
+def test_a_checkpoint_of_other_photos_or_another_model_is_refused(resumed, splits):
+    train = splits["train"]
+    others = {
+        "photos": replace(train, frames=train.frames[::-1].copy()),
+        "labels": replace(train, manifest=train.manifest.iloc[::-1].reset_index(drop=True)),
+    }
+    for other in others.values():
+        with pytest.raises(UserError, match="another model or other photos"):
+            _train(splits | {"train": other}, resumed[2])
+    with np.load(resumed[2]) as saved:
+        note = json.loads(str(saved["note"]))
+    assert (note["settings"]["model"], note["settings"]["image_size"]) == ("cnn", SIZE)
+
+
+def test_a_damaged_checkpoint_is_refused(resumed, splits, tmp_path):
+    file = tmp_path / "checkpoint.npz"
+    for content in (resumed[2].read_bytes()[:2000], b"", b"no zip"):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match="no checkpoint of this training, or damaged"):
+            _train(splits, file)
+
+
 def test_a_moving_average_is_what_is_kept(resumed, splits):
     (averaged, _), _, _ = resumed
     plain, _ = _train(splits, None, average=None)
