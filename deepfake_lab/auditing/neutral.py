@@ -95,7 +95,8 @@ def prepare(
 ) -> Prepared:
     """Write a neutral copy of a data set; the original is only read.
 
-    A run that was interrupted is taken up where it stopped.
+    A run that was interrupted is taken up where it stopped; a copy of which files were removed is
+    made again.
 
     Args:
         folder: the data set, as for :func:`deepfake_lab.data.datasets.read_dataset`.
@@ -121,7 +122,7 @@ def prepare(
     done = _open_target(target, settings)
     rows, left_out = resolve(data)
     rows["target"] = rows["split"] + "/" + rows["label"] + "/" + rows["fingerprint"] + ".jpg"
-    if not done.get("complete"):
+    if not (done.get("complete") and _nothing_missing(target)):
         try:
             made, failed = _write(rows, target, settings)
             left_out = pd.concat([left_out, failed], ignore_index=True)
@@ -208,7 +209,12 @@ def _check_settings(root: Path, target: Path, size: int, framing: str, quality: 
 def _open_target(target: Path, settings: dict) -> dict:
     """Return what is known of an earlier run into this folder; make it where there was none."""
     if (target / _SETTINGS).is_file():
-        earlier = json.loads((target / _SETTINGS).read_text(encoding="utf-8"))
+        try:
+            earlier = json.loads((target / _SETTINGS).read_text(encoding="utf-8"))
+        except ValueError:
+            earlier = None
+        if not isinstance(earlier, dict):
+            raise UserError(f"{target / _SETTINGS} is damaged: give a new folder.")
         changed = [name for name, value in settings.items() if earlier.get(name) != value]
         if changed:
             raise UserError(
@@ -223,6 +229,15 @@ def _open_target(target: Path, settings: dict) -> dict:
     except OSError as error:
         raise UserError(f"{target} cannot be written: {error.strerror}.") from error
     return settings
+
+
+def _nothing_missing(target: Path) -> bool:
+    """Return whether all files that a finished copy consists of are still there."""
+    try:
+        written = pd.read_csv(target / "manifest.csv", dtype=str)["path"]
+    except (OSError, ValueError, LookupError):
+        return False
+    return (target / _LEFT_OUT).is_file() and all((target / name).is_file() for name in written)
 
 
 def _write(rows: pd.DataFrame, target: Path, settings: dict) -> tuple[dict, pd.DataFrame]:

@@ -178,6 +178,23 @@ def test_a_finished_copy_is_not_made_again(original, prepared, monkeypatch):
     pd.testing.assert_frame_equal(again.left_out, prepared.left_out)
 
 
+def test_a_photo_that_was_removed_from_a_finished_copy_is_made_again(own_photos, tmp_path):
+    copy = tmp_path / "copy"
+    made = prepare(own_photos, copy, size=64).after.dataset.manifest
+    for removed in (made["file"][0], "manifest.csv", "left_out.csv"):
+        (copy / removed).unlink()
+        assert len(prepare(own_photos, copy, size=64).after.dataset.manifest) == len(made)
+        assert (copy / removed).is_file()
+
+
+@pytest.mark.parametrize("content", [b'{"size": 6', b"[]", b"\xff"])
+def test_a_damaged_record_of_settings_is_named(own_photos, tmp_path, content):
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "prepared.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"prepared\.json is damaged: give a new folder"):
+        prepare(own_photos, tmp_path / "copy", size=64)
+
+
 def test_the_original_is_not_touched(original, tmp_path):
     def state():
         return {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in original.rglob("*")}
