@@ -151,6 +151,8 @@ def chosen_notebooks(only: list[str] | None) -> list[Path]:
     if not only:
         return notebooks
     for beginning in only:
+        if not beginning.strip():
+            raise UserError("--only takes the beginning of a notebook's name, such as 03, not ''.")
         if not any(notebook.name.startswith(beginning) for notebook in notebooks):
             names = ", ".join(notebook.stem for notebook in notebooks)
             raise UserError(f"No notebook begins with '{beginning}'. Notebooks: {names}.")

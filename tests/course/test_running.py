@@ -278,6 +278,11 @@ def test_a_notebook_that_does_not_exist_is_refused_with_those_that_do(notebooks,
         run_course({}, only=["7"])
 
 
+def test_an_empty_beginning_does_not_mean_all_notebooks(notebooks, no_kernel):
+    with pytest.raises(UserError, match="--only takes the beginning of a notebook's name"):
+        run_course({}, only=[""])
+
+
 def test_a_run_never_writes_over_another(notebooks, instant, tmp_path):
     run = run_course({"epochs": 1}, out_dir=tmp_path / "run")
     before = {path: path.read_text() for path in run.rglob("*") if path.is_file()}
