@@ -6,8 +6,10 @@ out of their difference. Another seed would have given another detector: the spr
 that differ in nothing but their seed tells by how much.
 """
 
+import json
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -223,9 +225,13 @@ def _test_rows(folder: str) -> pd.DataFrame:
     file = f"{folder}/predictions.csv"
     try:
         rows = pd.read_csv(file).astype({"p_fake": float})
-        rows = answered(rows[rows["split"] == "test"])
+        rows = rows[rows["split"] == "test"]
+        metrics = json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
+        if len(rows) != sum(metrics["test"]["photos"].values()):
+            raise ValueError("not the photos that were measured")
+        rows = answered(rows)
         rows = rows.set_index(["file", "fingerprint"])
-    except (LookupError, OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+    except (LookupError, OSError, ValueError) as error:  # also what pandas and json raise
         raise UserError(f"{file} is damaged: remove this run, or train it again.") from error
     return rows[~rows.index.duplicated()]
 

@@ -236,6 +236,15 @@ def test_answers_that_are_damaged_are_named(tmp_path, content):
         compare_settings(runs_table([tmp_path]))
 
 
+def test_answers_that_were_cut_off_are_named(tmp_path):
+    rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
+    _write(tmp_path, "a", rows)
+    file = _write(tmp_path, "b", rows) / "predictions.csv"
+    file.write_text(file.read_text()[: file.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"b/models/net/predictions\.csv is damaged"):
+        compare_settings(runs_table([tmp_path]))
+
+
 def test_runs_without_test_photos_in_common_are_refused(tmp_path):
     rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
     _write(tmp_path, "a", rows[:100])
