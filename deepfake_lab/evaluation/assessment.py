@@ -136,14 +136,24 @@ def compare(assessments: Sequence[Assessment], table: str = "families") -> pd.Da
     )
 
 
-def check_out(folder: str | Path) -> Path:
+def check_out(folder: str | Path, data: Sequence[str | Path] = ()) -> Path:
     """Return the folder that an assessment is to be written to.
 
+    Args:
+        folder: as a person names it.
+        data: the data sets that are assessed.
+
     Raises:
-        UserError: it is a file, cannot be written, or holds an assessment already: none is
-            written over another.
+        UserError: it is a file, cannot be written, holds an assessment already (none is written
+            over another), or lies in one of the data sets.
     """
     folder = paths.expanded(folder)
+    for root in map(paths.data_folder, data):
+        if root in (folder.resolve(), *folder.resolve().parents):
+            raise UserError(
+                f"{folder} must lie outside {root}: its pictures would be taken for photos; name "
+                "another folder."
+            )
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the results.")
     if (folder / "report.md").exists():

@@ -17,7 +17,7 @@ from deepfake_lab.data.sources import SOURCES
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import assessment as assess, record, views
-from deepfake_lab.evaluation.assessment import Assessment, gather
+from deepfake_lab.evaluation.assessment import Assessment, check_out, gather
 from deepfake_lab.evaluation.card import model_card
 
 sys.path.insert(0, str(paths.project() / "tools"))
@@ -303,6 +303,14 @@ def test_the_command_prints_the_tables_and_writes_the_files(run_folder, tmp_path
     said = capsys.readouterr().out
     assert "Kinds of fakes" in said and "Fakes missed" in said and str(out) in said
     assert (out / "report.md").is_file()
+
+
+@pytest.mark.parametrize("place", [".", "deeper/still"])
+def test_an_evaluation_is_not_written_into_its_data(tmp_path, place):
+    (tmp_path / "data").mkdir()
+    with pytest.raises(UserError, match="must lie outside"):
+        check_out(tmp_path / "data" / place, [tmp_path / "data"])
+    assert check_out(tmp_path / "out", [tmp_path / "data"]) == tmp_path / "out"
 
 
 def test_the_command_writes_over_no_other_evaluation(run_folder, tmp_path, capsys):
