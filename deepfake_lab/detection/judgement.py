@@ -72,11 +72,11 @@ class JudgedFace:
     def box(self) -> tuple[int, int, int, int]:
         """Return left, top, right, bottom of the face in the photo, before it is turned by `roll`.
 
-        In whole pixels, within the photo's upper and left border.
+        In whole pixels; a face at the border may reach beyond the photo.
         """
         face = self.face
-        left, top = max(0, round(face.left)), max(0, round(face.top))
-        return left, top, round(face.left + face.width), round(face.top + face.height)
+        right, bottom = face.left + face.width, face.top + face.height
+        return round(face.left), round(face.top), round(right), round(bottom)
 
     @property
     def roll(self) -> float:

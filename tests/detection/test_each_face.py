@@ -11,6 +11,7 @@ from PIL import Image
 from deepfake_lab import paths
 from deepfake_lab.detection.caveats import MISSED_AMONG_MANY, NO_FACE, of_photo, tell_faces
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.detection.display import SHOWN, draw_photo
 from deepfake_lab.photos.images import read_image
 
 SAMPLE = paths.project() / "data" / "sample"
@@ -138,6 +139,24 @@ def test_a_small_portrait_in_a_photo_of_12_megapixels_is_found_where_it_is(shipp
     left, top, right, bottom = face.box
     assert 2900 < (left + right) / 2 < 2900 + side and 1700 < (top + bottom) / 2 < 1700 + side
     assert 0.3 * side < right - left < 0.8 * side
+
+
+# --- a face at the border ---
+
+
+def test_the_box_of_a_face_that_is_cut_off_keeps_its_center(capsys, shipped, real, tmp_path):
+    cut = np.ascontiguousarray(real[:, 70:])  # through the cheek
+    answer = shipped.predict(cut)
+    (face,) = answer.faces
+    left, top, right, bottom = face.box
+    assert left < 0
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx(face.face.center, abs=0.5)
+    assert face.to_json()["box"] == [left, top, right, bottom]
+    assert draw_photo(answer).height == SHOWN
+    Image.fromarray(cut).save(tmp_path / "cut.png")
+    text = _command(capsys, tmp_path / "cut.png", "--format", "csv", "--each-face")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["box"] == f"{left} {top} {right} {bottom}"
 
 
 # --- no face ---
