@@ -1,5 +1,6 @@
 """The pages and the JSON API, as a Flask application."""
 
+import math
 import re
 import secrets
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from flask import (
     send_file as send,
 )
 from flask.json.provider import DefaultJSONProvider
+from markupsafe import Markup
 from werkzeug.exceptions import HTTPException
 
 from deepfake_lab.detection.caveats import tell_faces
@@ -53,12 +55,18 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 
+#: For links out of a page with answers: they are kept nowhere, and Back would not bring them again.
+NEW_TAB = Markup(' target="_blank" rel="noopener" aria-describedby="new-tab"')
+
 _WRONG_HOST = (
     "This server answers its own machine only: open it as http://127.0.0.1 with its port, start it "
     "with --host to let others in, or with --trust-proxy 1 behind a proxy."
 )
 
 T = TypeVar("T")
+
+#: Name and answer of each photo of a form, or what is wrong with that photo.
+Results = list[tuple[str, Answer | Problem]]
 
 pages = Blueprint("pages", __name__)
 api = Blueprint("api", __name__)
@@ -137,6 +145,8 @@ def create_app(
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
             "share": _share,
             "in_a_hundred": _in_a_hundred,
+            "digits": _digits,
+            "new_tab": NEW_TAB,
             "summary_row": summary_row,
             "summary_title": summary_title,
             "csv_text": csv_text,
@@ -160,7 +170,7 @@ def home() -> str:
 @pages.post("/")
 def upload() -> str:
     """The form without JavaScript: the page again, with the answers."""
-    return _page(results=_judge_all(_counter().illustrated))
+    return _page(_judge_all(_counter().illustrated))
 
 
 @pages.post("/answer")
@@ -177,10 +187,10 @@ def sample(number: str) -> str:
     with counter.desk.place():
         prior = uploads.read_prior(request.args.get("prior", "").encode())
         answer = counter.illustrated(Upload(f"sample {number}", chosen.path.read_bytes()), prior)
-    content = {"results": [(answer.prediction.name, answer)], "truth": chosen.truth}
+    results: Results = [(answer.prediction.name, answer)]
     if "fragment" in request.args:
-        return render_template("results.html", **content)
-    return _page(**content)
+        return render_template("results.html", results=results, truth=chosen.truth)
+    return _page(results, truth=chosen.truth)
 
 
 @pages.get("/samples/<number>.jpg")
@@ -266,7 +276,13 @@ def _in_a_hundred(prior: float) -> str:
         return f"all but {_in_a_hundred(1 - prior)}"
     if prior >= 0.01:
         return f"{100 * prior:{'.0f' if prior >= 0.05 else '.2g'}} in 100 photos"
-    return f"{1000 * prior:.2g} in 1,000 photos"
+    many = 10 ** max(3, math.ceil(-round(math.log10(prior), 9)))
+    return f"{prior * many:.2g} in {many:,} photos"
+
+
+def _digits(prior: float) -> str:
+    """Return a share of fakes as a form sends it, see :func:`uploads.read_prior`: no `1e-06`."""
+    return f"{prior:.11f}".rstrip("0")
 
 
 def _refuse_other_names() -> None:
@@ -283,8 +299,14 @@ def _counter() -> Counter:
     return current_app.extensions["deepfake_lab"]
 
 
-def _page(**content: object) -> str:
-    return render_template("index.html", gallery=_counter().gallery, **content)
+def _page(results: Results | None = None, **content: object) -> str:
+    """Return the page; the share of fakes that its answers take for granted stays chosen."""
+    counter = _counter()
+    priors = [answer.prediction.prior for _, answer in results or () if isinstance(answer, Answer)]
+    chosen = priors[0] if priors and priors[0] != counter.facts.prior else None
+    return render_template(
+        "index.html", gallery=counter.gallery, results=results or [], chosen=chosen, **content
+    )
 
 
 def _sample(number: str) -> Sample:
@@ -293,9 +315,7 @@ def _sample(number: str) -> Sample:
     return _counter().gallery[number]
 
 
-def _judge_all(
-    judge: Callable[[Upload, float | None], Answer],
-) -> list[tuple[str, Answer | Problem]]:
+def _judge_all(judge: Callable[[Upload, float | None], Answer]) -> Results:
     """Return name and answer for each photo of a form, or what is wrong with that photo.
 
     A place at the desk is taken before the form is unpacked, and given back at the end.
@@ -303,7 +323,7 @@ def _judge_all(
     Raises:
         Problem: the desk is busy, the form is wrong, or none of its photos can be judged.
     """
-    results: list[tuple[str, Answer | Problem]] = []
+    results: Results = []
     with _counter().desk.place():
         uploads, prior = read_form(request)
         for upload in uploads:

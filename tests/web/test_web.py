@@ -73,6 +73,17 @@ def test_the_api_says_what_the_detector_says(client, detector, face):
     assert told["box"] == list(expected.framed.box)
 
 
+def test_a_face_that_is_cut_off_reaches_beyond_the_photo(client, app):
+    whole = images.read_image(app.extensions["deepfake_lab"].gallery["1"].path)
+    stream = io.BytesIO()
+    Image.fromarray(whole[:, 70:]).save(stream, "PNG")
+    (told,) = send(client, ("a.png", stream.getvalue())).json["predictions"]
+    left = told["faces"][0]["box"][0]
+    page = send(client, ("a.png", stream.getvalue()), path="/").text
+    drawn = re.search(r'class="face" x="([-\d.]+)"', page)
+    assert left < 0 and round(float(drawn[1])) == left
+
+
 def test_page_and_api_agree(detector, face, client):
     facts = about.ModelFacts(detector)
     shown = illustrated_answer(detector, facts, Upload("a.jpg", face)).prediction
@@ -91,6 +102,19 @@ def test_a_form_may_name_the_share_of_fakes(detector, face, client):
     assert "if 1 in 100 photos is fake" in text_of(_at(client, face, "0.01", "/answer"))
     own = _at(client, face, "").json["predictions"][0]
     assert (own["p_fake"], own["prior"]) == (detector.predict(face).p_fake, detector.prior)
+
+
+@pytest.mark.parametrize("prior", ["", "0.9", ".3", "0.000001"])
+def test_the_share_of_fakes_that_was_chosen_stays_chosen(face, client, prior):
+    asked = _at(client, face, prior, "/").text
+    told = re.search(r'<option value="([^"]*)" selected>([^<]*)', asked)
+    value, words = told.groups()
+    assert asked.count(" selected>") == 1 and (not prior) == (not value)
+    assert f"if {words.removesuffix(' (default)')} " in asked
+    links = re.findall(r'href="\./samples/1([^"#]*)#results"', asked)
+    assert links == [f"?prior={value}" if prior else ""]
+    again = client.get(f"/samples/1{links[0]}").text
+    assert told[0] in again and f"if {words.removesuffix(' (default)')} " in again
 
 
 def test_two_priors_are_a_bad_request(face, client):
@@ -392,10 +416,22 @@ def test_a_sample_is_judged_for_the_share_of_fakes_that_was_chosen(client):
     ("prior", "said"),
     [(0.5, "one photo in two"), (0.25, "25 in 100 photos"), (0.03, "3 in 100 photos"),
      (0.002, "2 in 1,000 photos"), (0.99, "99 in 100 photos"),
-     (0.995, "all but 5 in 1,000 photos")],
+     (0.995, "all but 5 in 1,000 photos"), (0.001, "1 in 1,000 photos"),
+     (0.0007, "7 in 10,000 photos"), (1e-6, "1 in 1,000,000 photos"),
+     (0.99999, "all but 1 in 100,000 photos"), (0.999999, "all but 1 in 1,000,000 photos")],
 )  # fmt: skip
 def test_a_share_of_fakes_is_said_in_whole_photos(prior, said):
     assert web_app._in_a_hundred(prior) == said
+
+
+def test_a_link_out_of_a_page_with_answers_opens_a_tab_of_its_own(client, face):
+    page = send(client, ("a.jpg", face), path="/").text
+    links = re.findall(r'<a ([^>]*href="\./(?!samples/)[^>]*)>', page)
+    assert len(links) == 5 and 'id="new-tab" hidden>Opens in a new tab.' in page
+    for link in links:
+        assert 'target="_blank" rel="noopener" aria-describedby="new-tab"' in link
+    assert "new-tab" in send(client, ("a.jpg", face), path="/answer").text
+    assert "_blank" not in client.get("/card").text
 
 
 @pytest.mark.parametrize("number", ["0", "99", "..%2f..%2fREADME", "1.png"])

@@ -73,9 +73,11 @@ def test_the_script_works_behind_a_proxy_that_mounts_the_page_at_a_prefix(
         page.wait_for_selector(".truth")
         page.wait_for_selector(".pending", state="detached")
         page.locator(".more summary").first.click()  # folded: there are two answers
-        page.get_by_role("link", name="Model card", exact=True).first.click()
-        page.wait_for_url(f"{root}card")
-        assert page.locator(".card h1").is_visible() and page.complaints == []
+        with page.expect_popup() as card:
+            page.get_by_role("link", name="Model card", exact=True).first.click()
+        card.value.wait_for_url(f"{root}card")
+        assert card.value.locator(".card h1").is_visible() and page.complaints == []
+        assert page.locator(".answer").count() >= 2  # the answers stay
 
 
 def test_what_the_answer_rests_on_is_shown_without_being_asked_for(open_page, face):
@@ -229,6 +231,37 @@ def test_several_photos_begin_with_a_summary_and_a_csv_file(open_page, face, tmp
     assert rows[1]["verdict"] == "" and "not an image" in rows[1]["error"]
     page.locator(".summary a").nth(1).click()
     assert page.locator(":target .name").inner_text() == text.name
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http:x","a").jpg', "+1", "-1", "@a", "a=1"])
+def test_a_name_that_a_spreadsheet_would_run_is_text_where_there_is_no_answer(open_page, name):
+    page = open_page()
+    upload(page, *[{"name": name, "mimeType": "image/jpeg", "buffer": b"hello"}] * 2)
+    with page.expect_download() as download:
+        page.get_by_text("Download as CSV").click()
+    with open(download.value.path(), newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["photo"] for row in rows] == [name if name[0] == "a" else f"'{name}"] * 2
+    assert "not an image" in rows[0]["error"] and page.locator(".name").first.inner_text() == name
+
+
+def test_a_photo_that_waits_keeps_the_share_of_fakes_it_was_given_with(open_page, face):
+    page = open_page()
+    waiting = []
+    page.route("**/answer", lambda route: waiting.append(route))
+    page.select_option("#prior", "0.9")
+    page.set_input_files("#photos", [face, face])
+    page.select_option("#prior", "0.01")
+    page.set_input_files("#photos", [face])
+    for _ in range(3):
+        while not waiting:
+            page.wait_for_timeout(20)
+        waiting.pop().continue_()
+        page.wait_for_timeout(100)
+    page.wait_for_selector(".pending", state="detached")
+    said = " ".join(page.locator(".answer .scale .small").all_inner_texts())
+    assert said.count("if 90 in 100 photos are fake") == 2
+    assert said.count("if 1 in 100 photos is fake") == 1
 
 
 def test_the_summary_takes_in_what_comes_later_and_a_single_photo_has_none(

@@ -3,6 +3,7 @@
 "use strict";
 
 const TRIES = 5; // how often a busy server is asked again
+const FORMULA = /^[=+\-@\t\r]/; // see summary.py: a spreadsheet would run what begins so
 
 const form = document.getElementById("form");
 const input = document.getElementById("photos");
@@ -86,6 +87,7 @@ function take(files, ifNone) {
 
 function enqueue(job) {
   job.card = pendingCard(job);
+  job.prior = prior.value; // what is chosen while it waits is for the photos after it
   // The newest batch stands on top, in its own order.
   const last = queue.length ? queue[queue.length - 1].card : working;
   if (last) last.after(job.card);
@@ -199,7 +201,7 @@ function send(job) {
     if (!job.file) return request.send();
     const data = new FormData();
     data.append("photos", job.file, job.name);
-    data.append("prior", prior.value);
+    data.append("prior", job.prior);
     request.send(data);
   });
 }
@@ -234,7 +236,10 @@ function failedCard(name, message) {
   const card = element("article", "answer failed");
   const title = element("h2", "", "No answer");
   title.tabIndex = -1;
-  const quoted = [name, message].map((text) => `"${text.replaceAll('"', '""')}"`);
+  const quoted = [name, message].map((text) => {
+    const shown = text.replace(FORMULA, "'$&");
+    return `"${shown.replaceAll('"', '""')}"`;
+  });
   const commas = ",".repeat(shell.dataset.columns.split(",").length - 1);
   card.id = `answer-failed-${(failures += 1)}`;
   Object.assign(card.dataset, {
