@@ -50,6 +50,10 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
     for place in places:
         found = _rows(paths.expanded(place))
         if not found:
+            here = paths.expanded(place)
+            names = str(place), str(here.absolute())
+            if here.is_dir() and not any(map(paths.has_model, names)):
+                raise UserError(f"{here} holds no runs: name a folder that `run` has made.")
             folder = paths.model_folder(str(place))  # a detector's name, or an error that says so
             found = {folder: _row(folder, None)}
         rows |= found

@@ -292,8 +292,8 @@ def _check_faces(file: Path, rows: list[Row]) -> None:
 
     Rows that were sorted or removed would pass for several answers, of which the last one counts.
     """
-    numbers = [row["face"] for row in rows]
-    if numbers != (list(range(1, rows[0]["faces"] + 1)) or [None]):
+    whole: list[int | None] = [*range(1, rows[0]["faces"] + 1)]
+    if [row["face"] for row in rows] != (whole or [None]):
         raise UserError(
             f"{file}: the faces of {rows[0]['path']} do not stand together, in order (was the "
             "table sorted or filtered?): bring it back as it was written, or choose another --out."

@@ -305,6 +305,11 @@ def test_tensorboard_reads_parameters_and_metrics_of_every_run(found, tmp_path):
         assert scalar.tensor_proto.float_val[0] == pytest.approx(row["roc_auc"], abs=1e-6)
 
 
+def test_a_folder_without_runs_says_so(tmp_path):
+    with pytest.raises(UserError, match="holds no runs"):
+        runs_table([tmp_path])
+
+
 def test_a_table_whose_column_mixes_types_fits_into_parquet(tmp_path):
     table = pd.DataFrame({"a": [1, "x", None], "b": [0.5, 1.5, 2.5]})
     read = pd.read_parquet(save_table(table, tmp_path / "t.parquet"))
