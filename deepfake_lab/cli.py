@@ -496,7 +496,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     from deepfake_lab.detection.detector import Detector
     from deepfake_lab.evaluation.assessment import assess, check_out
 
-    out = check_out(options.out) if options.out else None
+    out = check_out(options.out, options.data) if options.out else None
     detector = Detector.load(options.model or paths.default_model(), prior=options.prior)
     with _cluster(options.cluster) as cluster:
         found = assess(

@@ -313,6 +313,12 @@ def test_an_evaluation_is_not_written_into_its_data(tmp_path, place):
     assert check_out(tmp_path / "out", [tmp_path / "data"]) == tmp_path / "out"
 
 
+def test_the_command_writes_nothing_into_its_data(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "must lie outside" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_command_writes_over_no_other_evaluation(run_folder, tmp_path, capsys):
     (tmp_path / "report.md").write_text("mine")
     arguments = ["evaluate", "sample", "--model", str(run_folder), "--out", str(tmp_path)]
