@@ -105,8 +105,8 @@ def fit(
         "model": model.name, "weights": model.count_params(), "image_size": train.image_size,
         "photos": len(train.manifest), "which": _fingerprint(train), "epochs": epochs,
         "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment,
-        "mix": mix and asdict(mix), "warmup": warmup, "average": average, "keep": keep, "seed": seed,
-        "consistency": consistency,
+        "mix": mix and asdict(mix), "warmup": warmup, "average": average, "keep": keep,
+        "seed": seed, "consistency": consistency,
     }  # fmt: skip
     keeper = Keeper(model, settings, checkpoint, keep, stop_after)
     if keeper.epochs_done < (epochs if stop_after is None else stop_after):
