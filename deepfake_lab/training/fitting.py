@@ -102,7 +102,8 @@ def fit(
     if consistency:
         _ask_for_consistency(model, consistency)
     settings = {
-        "model": model.name, "weights": model.count_params(), "image_size": train.image_size,
+        "weights": [list(weights.shape) for weights in model.weights],
+        "image_size": train.image_size,
         "photos": len(train.manifest), "which": _fingerprint(train), "epochs": epochs,
         "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment,
         "mix": mix and asdict(mix), "warmup": warmup, "average": average, "keep": keep,
