@@ -118,8 +118,8 @@ _KNOWN = (
            "as of the photos"),
     Source("today_gpt", "fake", "diffusion", "portraits by GPT-Image-2 and GPT-4o, from public "
            "galleries of prompts", _LISTED),
-    Source("today_nano", "fake", "diffusion", "portraits by Gemini 2.5 Flash Image (Nano Banana), "
-           "most of them of one invented person", _LISTED),
+    Source("today_nano", "fake", "diffusion", "portraits by Gemini 2.5 Flash Image and Gemini 3 "
+           "Pro Image (Nano Banana, Nano Banana Pro), four of ten of one invented person", _LISTED),
     Source("today_flux", "fake", "diffusion", "portraits by FLUX.1 dev, most of them of one "
            "invented person", _LISTED),
     Source("today_sdxl", "fake", "diffusion", "one prompt by many fine-tunes of SDXL and Stable "
@@ -223,16 +223,16 @@ _KNOWN = (
            _LISTED),
     Source("flux2_expressions", "real", PHOTO, "photos of RAF-DB, the inputs of the same edits",
            _LISTED),
-    Source("flux2_expressions", "fake", "edit", "other expressions on the faces of seven people, "
+    Source("flux2_expressions", "fake", "edit", "other expressions on the faces of six people, "
            "by FLUX.2 klein", "Apache-2.0"),
-    Source("makeup", "real", PHOTO, "web photos of women, inputs of programs that transfer make-up",
-           _LISTED),
+    Source("makeup", "real", PHOTO, "web photos of people, inputs of programs that transfer "
+           "make-up", _LISTED),
     Source("makeup", "fake", "edit", "such photos with the make-up of others, by BeautyGAN, 256 px",
            _LISTED),
     Source("wiki_faces", "real", PHOTO, "face crops, inputs of a program for ageing (by their "
            "names IMDB-WIKI)", _LISTED),
     Source("councils", "real", PHOTO, "official portraits of Chicago's and New York's councils and "
-           "of LA Metro's board", "MIT"),
+           "of LA Metro's board", _LISTED),
     Source("conference_more", "real", PHOTO, "speakers of csv,conf (2014 to 2021) and DjangoCon US "
            "2019", _LISTED),
     Source("masked_faces", "real", PHOTO, "web photos of people with and without medical masks",
@@ -242,7 +242,7 @@ _KNOWN = (
     Source("deepfacelive", "real", PHOTO, "press photos of celebrities, samples of DeepFaceLive",
            _LISTED),
     Source("deepfacelive", "fake", "swap", "faces of celebrities on other people, by models of "
-           "DeepFaceLive", _LISTED),
+           "DeepFaceLive (the pictures that show what these make)", _LISTED),
     Source("reenactgan", "real", PHOTO, "frames of interviews, the inputs of ReenactGAN", _LISTED),
     Source("reenactgan", "fake", "swap", "one politician with the expressions of others, by "
            "ReenactGAN", _LISTED),
@@ -257,7 +257,7 @@ _KNOWN = (
            _UNSEEN),
     Source("edit_programs", "real", PHOTO, "the three photos of the same edits", _UNSEEN),
     Source("edit_programs", "fake", "edit", "three people in another light, with other hair "
-           "colours or other make-up, by three programs", _UNSEEN),
+           "colours, or made prettier, by three programs", _UNSEEN),
     Source("human_or_ai", "real", PHOTO, "human faces of a perception test (by their names FFHQ "
            "portraits chosen by Nightingale and Farid, PNAS 2022)", _UNSEEN),
     Source("human_or_ai", "fake", "gan", "AI faces of the same test (by their names StyleGAN2)",

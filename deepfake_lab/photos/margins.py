@@ -68,8 +68,9 @@ def _inside_margin(image: np.ndarray) -> tuple[int, int, int, int]:
     # Of a photo that is much smaller than the picture, a line all across it would show little.
     top, bottom = _ends(inside.mean(axis=1))
     left, right = _ends(inside.mean(axis=0))
-    above, below = _depths(inside[:, left:right].mean(axis=1))
-    before, behind = _depths(inside[top:bottom].mean(axis=0))
+    rows, columns = inside[:, left:right].mean(axis=1), inside[top:bottom].mean(axis=0)
+    above, below = _depth(rows), _depth(rows[::-1])
+    before, behind = _depth(columns), _depth(columns[::-1])
     if not (above and below) and not (before and behind):
         return whole
     # Beside a margin above and below, one to the left alone is one, too; and the other way round.
@@ -83,18 +84,14 @@ def _ends(shares: np.ndarray) -> tuple[int, int]:
     return (int(places[0]), int(places[-1]) + 1) if places.size else (0, len(shares))
 
 
-def _depths(shares: np.ndarray) -> tuple[int, int]:
-    """Return how many lines of margin come before the photo, and how many behind it; 0 for none.
+def _depth(shares: np.ndarray) -> int:
+    """Return how many lines of margin come before the photo; 0 for none.
 
     Args:
         shares: (N,) of the pixels of each line that are not the margin's.
     """
-    before, behind = (
-        start if np.count_nonzero(way[:start] > STAINED) <= SOFT else 0
-        for way in (shares, shares[::-1])
-        for start in [int(np.argmax(way >= RECTANGLE))]
-    )
-    return before, behind
+    start = int(np.argmax(shares >= RECTANGLE))
+    return start if np.count_nonzero(shares[:start] > STAINED) <= SOFT else 0
 
 
 def _is_photo(inside: np.ndarray) -> bool:
