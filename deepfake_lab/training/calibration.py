@@ -74,7 +74,7 @@ def fit_calibration(
     smaller by the odds of that share. What is likelier is said: the prior is the largest, at most
     one half, at which the validation photos make it CONFIDENCE sure, for each source of real photos
     by itself, that they are not called fake too often: the fewer photos of a source, the wider its
-    margin. Sources of too few photos to show anything by themselves are judged together. A mild
+    margin. Sources of too few photos to show much by themselves are judged together. A mild
     penalty, the same for logits of any scale, keeps the temperature finite where validation is
     classified without an error.
 
@@ -133,10 +133,9 @@ def _prior(
     """Return the largest prior, 0.5 or less, at which no source has too many false alarms.
 
     And whether there are photos enough to show that: of 21 not even none called fake makes it 90%
-    sure that at most a tenth of all would be, of 37 a single one undoes it. The worst photo of the
-    smallest of many sources would decide for everybody: all sources so small count as one, together
-    with the next larger ones where they still are too few. Of too few photos in all none may be
-    called fake.
+    sure that at most a tenth of all would be, of 51 two undo it. An odd photo of the smallest of
+    many sources would decide for everybody: all sources so small count as one, together with the
+    next larger ones where they still are too few. Of too few photos in all none may be called fake.
     Photos count as independent: of a few people photographed often, they show less than that.
     """
     real = labels == 0
@@ -160,11 +159,13 @@ def _prior(
 def _enough_together(counts: np.ndarray, max_false_alarms: float) -> np.ndarray:
     """Return the group of each source, (S,) int: those of too few photos (S,) share one.
 
-    Too few: with one of them called fake it is not sure that :func:`_prior`'s limit is kept.
+    Too few: with two of them called fake it is not sure that :func:`_prior`'s limit is kept. That
+    asks for 52 photos where the limit is a tenth; of as many, a detector that calls half of the
+    limit fake is more likely than not to be found good, of fewer to be found wanting.
     """
 
     def too_few(photos: np.ndarray) -> np.ndarray:
-        return beta.ppf(CONFIDENCE, 2, np.maximum(photos, 2) - 1) > max_false_alarms
+        return beta.ppf(CONFIDENCE, 3, np.maximum(photos, 3) - 2) > max_false_alarms
 
     order = np.argsort(counts, kind="stable")
     alone = int(too_few(counts).sum())  # the smallest ones are the first in that order

@@ -129,14 +129,14 @@ def _false_alarms(photos: int, seed: int) -> float:
     return (_probability(fitted, unseen) >= 0.5).mean()
 
 
-@pytest.mark.parametrize("photos", [40, 76])
+@pytest.mark.parametrize("photos", [53, 76])
 def test_new_photos_of_the_hardest_source_are_seldom_called_fake_more_often_than_allowed(photos):
     rates = np.array([_false_alarms(photos, seed) for seed in range(200)])
     assert (rates > 0.1).mean() <= 1 - CONFIDENCE + 0.05
 
 
 def test_the_margin_shrinks_with_the_photos_of_a_source():
-    few, many = (np.mean([_false_alarms(n, seed) for seed in range(20)]) for n in (40, 4000))
+    few, many = (np.mean([_false_alarms(n, seed) for seed in range(20)]) for n in (53, 4000))
     assert few < 0.07 < 0.085 < many < 0.1
 
 
@@ -169,13 +169,22 @@ def test_sources_of_too_few_photos_are_judged_together():
 
 
 def test_the_worst_photo_of_a_small_source_does_not_decide_for_all():
-    # 30 photos, one of them called fake: alone none might be, of 30 + 35 two may.
-    logits = np.r_[2.0, np.full(29, -3.0), np.full(35, -3.0), np.full(400, -3.0), np.full(40, 3.0)]
-    sources = np.repeat(("thirty", "35", "large", "fakes"), (30, 35, 400, 40))
+    # 51 photos, two of them called fake: alone only one might be, of 51 + 35 four may.
+    logits = np.r_[2.0, 2.0, np.full(484, -3.0), np.full(40, 3.0)]
+    sources = np.repeat(("51", "35", "large", "fakes"), (51, 35, 400, 40))
     labels = (sources == "fakes").astype(int)
     fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
     assert _probability(fitted, np.float64(2.0)) >= 0.5
     assert "false_alarms" in fitted
+
+
+def test_the_third_worst_photo_of_a_source_of_52_decides_if_no_source_is_worse():
+    logits = np.r_[2.5, 2.0, 1.0, np.full(449, -3.0), np.full(40, 3.0)]
+    sources = np.repeat(("52", "large", "fakes"), (52, 400, 40))
+    labels = (sources == "fakes").astype(int)
+    fitted = fit_calibration(logits, labels, sources, max_false_alarms=0.1)
+    called_fake = _probability(fitted, logits[:452]) >= 0.5
+    assert called_fake.nonzero()[0].tolist() == [0, 1]
 
 
 def test_small_sources_that_are_too_few_even_together_count_with_the_next_larger_one():
