@@ -120,6 +120,30 @@ def test_a_training_that_goes_on_from_a_detector_says_from_which(home, monkeypat
     np.testing.assert_allclose(first, further, atol=1e-3)  # and not a new random start
 
 
+def test_a_detector_is_calibrated_anew_and_stays_the_same_network(home, monkeypatch):
+    older, newer = home / "models" / "cnn", home / "models" / "anew"
+    shutil.copytree(older, newer)
+    before = json.loads((newer / "detector.json").read_text())
+    monkeypatch.setattr(make_models, "MAX_FALSE_ALARMS", 0.5)
+    monkeypatch.setattr(sys, "argv", ["make_models.py", "calibrate", "anew"])
+    assert make_models.main() == 0
+    after = json.loads((newer / "detector.json").read_text())
+    assert after["name"] == "anew" and after["recipe"]["shares"] == before["recipe"]["shares"]
+    assert after["recipe"]["trained"]["created"] == before["created"]
+    assert "false_alarms" not in before  # of eight photos no one in ten can be promised
+    assert after["false_alarms"]["at_most"] == 0.5
+    np.testing.assert_array_equal(
+        *(keras.models.load_model(f / "model.keras").get_weights()[0] for f in (older, newer))
+    )
+
+
+def test_other_photos_do_not_calibrate_a_detector(home, monkeypatch, capsys):
+    monkeypatch.setattr(make_models, "DATA", ("140k",))
+    monkeypatch.setattr(sys, "argv", ["make_models.py", "calibrate", "cnn"])
+    assert make_models.main() == 2
+    assert "trained with other photos" in capsys.readouterr().err
+
+
 def test_a_training_cannot_go_on_from_another_network(home, monkeypatch, capsys):
     start = ["make_models.py", "train", "efficientnet", "--start", str(home / "models" / "cnn")]
     monkeypatch.setattr(sys, "argv", [*start, "--name", "further"])

@@ -3,6 +3,7 @@
     make models                       both detectors, from your data folder (DEEPFAKE_LAB_DATA)
     python tools/make_models.py train efficientnet --seed 1 --name efficientnet_seed1
     python tools/make_models.py train efficientnet --start models/efficientnet   go on learning
+    python tools/make_models.py calibrate efficientnet
     python tools/make_models.py leave-out efficientnet
     python tools/make_models.py ablate efficientnet
     python tools/make_models.py audit efficientnet
@@ -128,6 +129,11 @@ def main() -> int:
         "--start", type=Path, metavar="RUN", help="folder of a detector to go on from"
     )
     train.set_defaults(command=_train)
+    calibrate = commands.add_parser(
+        "calibrate", help="choose a trained detector's calibration and prior by today's rule"
+    )
+    calibrate.add_argument("name")
+    calibrate.set_defaults(command=_calibrate)
     leave_out = commands.add_parser("leave-out", help="train without each source of fakes in turn")
     leave_out.add_argument("recipe", choices=RECIPES)
     leave_out.set_defaults(command=_leave_out)
@@ -293,6 +299,25 @@ def _start(folder: Path, recipe: dict) -> tuple[keras.Model, dict]:
     known = {key: detector.config.get(key) for key in keys}
     known["sha256"] = detector.config["sha256"]["model.keras"]
     return keras.models.load_model(folder / "model.keras", compile=False), {"start": known}
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    detector = Detector.load(options.name)
+    config, folder = detector.config, detector.folder
+    data = _read()
+    if data.fingerprint() != config["data"]["fingerprint"]:
+        raise UserError(
+            f"{folder} was trained with other photos than your data folder holds now: other "
+            "validation photos cannot calibrate it."
+        )
+    recipe = {"trained": {key: config[key] for key in ("created", "git_commit")}}
+    runs.save_run(
+        options.name, keras.models.load_model(folder / "model.keras", compile=False), data,
+        batches.load_splits(data.manifest, config["image_size"], config["framing"], _frames()),
+        pd.read_csv(folder / "history.csv"),
+        framing=config["framing"], recipe=recipe | config["recipe"], seed=config["seed"],
+        max_false_alarms=MAX_FALSE_ALARMS, ship=True,
+    )  # fmt: skip
 
 
 def _measure(options: argparse.Namespace) -> None:
