@@ -80,6 +80,7 @@ def _rare_fakes(answer: float, *, rows: pd.DataFrame, prior: float) -> bool | st
     if found + alarms == 0:
         return bool(math.isnan(answer)) or "It never says FAKE: there is no precision, only nan."
     right = prior * found / (prior * found + (1 - prior) * alarms)
+    near = 0.005 * right  # where fakes are rare, wrong ways to reckon come out close by
     here = (called & (rows["label"] == "fake")).sum() / called.sum()
     if _close(answer, here) and not _close(here, right):
         return "That is the precision on this test set, with its own share of fakes."
@@ -87,7 +88,15 @@ def _rare_fakes(answer: float, *, rows: pd.DataFrame, prior: float) -> bool | st
         return "That is how often FAKE is wrong. How often is it right?"
     if alarms and _close(answer, right / (1 - right), 1e-6) and not _close(right, 0, 1e-6):
         return "That is hits per false alarm. Precision is their share in both together."
-    return _close(answer, right)
+    slips = {
+        "a share of {:.0%} fakes leaves {:.0%} real photos to be called fake.": (1.0, found),
+        "not every one of the {:.0%} fakes among {:.0%} real photos is found.": (1 - prior, 1.0),
+    }
+    for hint, (reals, hits) in slips.items():
+        slipped = prior * hits / (prior * hits + reals * alarms)
+        if _close(answer, slipped, near) and not _close(slipped, right, near):
+            return "Nearly: " + hint.format(prior, 1 - prior)
+    return _close(answer, right, near)
 
 
 @exercise(
@@ -116,8 +125,8 @@ def _few_false_alarms(answer: float, *, rows: pd.DataFrame, at_most: float) -> b
 
 @exercise(
     "04 blind spot",
-    "Each row of the table is one kind of photo; the column `correct` says how many of them were "
-    "judged rightly.",
+    "Each row of the table is one kind of photo; the column `correct` says which share of them "
+    "was judged rightly.",
     "Whoever knows this kind can walk past the detector, or be accused by it.",
 )
 def _blind_spot(answer: str, *, sources: pd.DataFrame) -> bool | str:

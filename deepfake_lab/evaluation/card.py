@@ -319,7 +319,7 @@ def _rare_fakes(test: dict) -> dict[str, str]:
     alarms, found = test["false_alarm_rate"]["value"], 1 - test["miss_rate"]["value"]
     calls = 0.01 * found + 0.99 * alarms
     right = f"{0.01 * found / calls:.0%}" if calls else "none"
-    return {"alarms": f"{alarms:.0%}", "found": f"{found:.0%}", "right": right}
+    return {"alarms": f"{alarms:.1%}", "found": f"{found:.1%}", "right": right}
 
 
 def _markdown(rows: list[dict]) -> str:
