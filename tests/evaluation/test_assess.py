@@ -458,6 +458,13 @@ def test_a_page_of_results_shows_what_the_run_folders_record(page, table):
     assert shown == text, "run `python tools/readme_results.py`"
 
 
+def test_the_readme_counts_the_photos_that_no_detector_learns_from():
+    listed = pd.read_csv(paths.project() / "tools" / "unseen_faces.csv")
+    real, fake = ((listed["label"] == label).sum() for label in ("real", "fake"))
+    counted = f"{real} real and {fake} fake photos of {listed['source'].nunique()} collections"
+    assert counted in (paths.project() / "README.md").read_text(encoding="utf-8")
+
+
 def test_the_small_table_names_every_kind_and_the_worst_source_of_false_alarms(recorded):
     table = readme_results.summary(recorded.parent)
     metrics = json.loads((recorded / "metrics.json").read_text())
