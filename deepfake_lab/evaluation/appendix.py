@@ -1,9 +1,11 @@
 """An assessment as files: predictions, tables, metrics, figures and a report for a paper."""
 
 import json
+import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -91,8 +93,16 @@ def write_tables(tables: dict[str, pd.DataFrame], folder: Path) -> None:
 
 def write_json(file: Path, content: dict) -> None:
     """Write JSON that any reader takes: a number that is missing becomes null."""
-    text = json.dumps(content, indent=2, allow_nan=False)
+    text = json.dumps(_without_nan(content), indent=2, allow_nan=False)
     file.write_text(text + "\n", encoding="utf-8")
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def metrics(found: Results) -> dict:
@@ -102,7 +112,7 @@ def metrics(found: Results) -> dict:
     """
     record: dict = {"assessment": about(found)} | table_records(found.tables)
     if answered(found.predictions)["label"].nunique() == 2:
-        record = {"test": evaluate(found.predictions)} | record
+        record = {"test": evaluate(found.predictions, seed=found.seed)} | record
     return record
 
 
@@ -112,6 +122,7 @@ def about(found: Results) -> dict:
         "detector": found.detector.name,
         "model_sha256": found.detector.config["sha256"]["model.tflite"],
         "split": found.photos.split,
+        "seed": found.seed,
         "data": list(found.photos.data),
         "notes": list(found.notes),
         "versions": {name: version(name) for name in ("deepfake-lab", "ai-edge-litert", "pillow")},

@@ -112,7 +112,7 @@ def assess(
         + tuple(_learned_from(detector, photos))
         + tuple(_caveats(detector, photos, predictions, clean))
     )
-    return Assessment(detector, photos, predictions, tables, notes, degraded)
+    return Assessment(detector, photos, predictions, tables, notes, degraded, seed)
 
 
 def tables_of(predictions: pd.DataFrame, seed: int = 0) -> dict[str, pd.DataFrame]:

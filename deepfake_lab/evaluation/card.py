@@ -117,8 +117,9 @@ def _measured(metrics: dict, tables: dict[str, pd.DataFrame]) -> Iterator[str]:
         f"On the test split ({photos}), which chose nothing. Intervals: 95%, bootstrap over groups."
     )
     yield _markdown([
-        {"metric": TITLES[name], "value": f"{m['value']:.3f}",
-         "interval": f"{m['low']:.3f} to {m['high']:.3f}"} for name, m in test["metrics"].items()
+        {"metric": TITLES[name], "value": views.score(m["value"]),
+         "interval": "-" if pd.isna(m["low"]) else f"{m['low']:.3f} to {m['high']:.3f}"}
+        for name, m in test["metrics"].items()
     ])  # fmt: skip
     if "assessment" in metrics:
         found = metrics["assessment"]

@@ -90,8 +90,9 @@ def _of_sources(sources: pd.DataFrame, split: str) -> Iterator[dict[str, Any]]:
 
 
 def _metric(kind: str, title: str, value: float, low: float, high: float) -> dict[str, Any]:
+    interval = "" if pd.isna(low) else f" (95% interval {low:.3f} to {high:.3f})"
     return {
         "type": kind,
-        "name": f"{title} (95% interval {low:.3f} to {high:.3f})",
+        "name": f"{title}{interval}",
         "value": round(float(value), 4),
     }

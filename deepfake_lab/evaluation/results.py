@@ -21,6 +21,7 @@ class Results:
             ``breakdown``, ``subgroups`` and ``degradations`` beside this one.
         notes: what must be known to read them.
         degraded: the predictions on the damaged photos: ``kind, level, file, p_fake``.
+        seed: of the bootstrap, of splits that had to be made, and of the choice of photos.
     """
 
     detector: Detector
@@ -29,3 +30,4 @@ class Results:
     tables: dict[str, pd.DataFrame]
     notes: tuple[str, ...]
     degraded: pd.DataFrame = field(default_factory=pd.DataFrame)
+    seed: int = 0

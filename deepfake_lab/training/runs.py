@@ -1,6 +1,5 @@
 """A trained model -> a run folder with everything that an answer and a report need."""
 
-import json
 import os
 import shutil
 import subprocess
@@ -20,6 +19,7 @@ from deepfake_lab.data.datasets import Dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.judgement import ANSWER_COLUMNS
 from deepfake_lab.detection.runfolder import checksums
+from deepfake_lab.evaluation.appendix import write_json
 from deepfake_lab.evaluation.card import write_card
 from deepfake_lab.evaluation.predictions import answered, evaluate
 from deepfake_lab.litert import quiet_stderr
@@ -128,8 +128,8 @@ def save_run(
         )
         learned = [path for split in ("train", "valid") for path in splits[split].manifest["path"]]
         seen.write(work, learned)
-        _write_json(work / "metrics.json", metrics)
-        _write_json(work / paths.DETECTOR_FILE, config)
+        write_json(work / "metrics.json", metrics)
+        write_json(work / paths.DETECTOR_FILE, config)
         write_card(work / "README.md", config, metrics)
         work.chmod(0o755)  # temporary folders are private
         older = work.with_name(f"{work.name}-older")
@@ -217,7 +217,3 @@ def _calibrate(detector: Detector, valid: Split, max_false_alarms: float | None,
 def _kind(part: object) -> str | None:
     """Return the name of an optimiser or a loss, for the record; None where there is none."""
     return part if part is None or isinstance(part, str) else type(part).__name__
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

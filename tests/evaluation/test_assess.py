@@ -18,7 +18,7 @@ from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import assessment as assess, record, views
 from deepfake_lab.evaluation.assessment import Assessment, check_out, gather
-from deepfake_lab.evaluation.card import model_card
+from deepfake_lab.evaluation.card import model_card, write_card
 
 sys.path.insert(0, str(paths.project() / "tools"))
 import readme_results
@@ -287,6 +287,26 @@ def test_the_written_metrics_are_those_of_the_tables(found, saved):
     assert macro["roc_auc"] == pytest.approx(table.loc["macro", "roc_auc"], abs=1e-6)
     assert macro["tpr_at_1_fpr"] is None  # 45 real photos cannot tell
     assert metrics["test"]["photos"] == {"real": 45, "fake": 45, "failed": 0}
+
+
+def test_photos_of_one_person_are_saved_without_intervals_and_shown_on_a_card(tmp_path):
+    for label, brightness in (("real", 40), ("fake", 180)):
+        _photos(tmp_path / "one" / label, 6, brightness)
+    rows = [(f"{label}/{i}.png", label, "test", "ada" if label == "real" else f"fake {i}")
+            for label in ("real", "fake") for i in range(6)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["path", "label", "split", "group"])
+    table.to_csv(tmp_path / "one" / "manifest.csv", index=False)
+    found = assess.assess(_Bright(), str(tmp_path / "one"), seed=3)
+    folder = found.save(tmp_path / "out")
+    assert "nan" not in (folder / "report.md").read_text().lower().split()
+    metrics = json.loads((folder / "metrics.json").read_text(), parse_constant=pytest.fail)
+    assert metrics["test"]["metrics"]["roc_auc"] == {"value": 1.0, "low": None, "high": None}
+    assert metrics["assessment"]["seed"] == 3
+    config = json.loads((paths.project() / "models" / "cnn" / "detector.json").read_text())
+    write_card(tmp_path / "card.md", config, {"test": metrics["test"]})
+    card = (tmp_path / "card.md").read_text()
+    assert "nan" not in card and "None" not in card
+    assert "name: ROC AUC\n" in card and "| 1.000 | -" in card
 
 
 def test_real_photos_alone_can_be_saved(two_sets, tmp_path):
