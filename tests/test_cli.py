@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from benchmarks import web
 from deepfake_lab import cli, paths
 from deepfake_lab.course import running as course
 from deepfake_lab.detection.caveats import NO_FACE
@@ -20,6 +21,7 @@ from deepfake_lab.errors import UserError
 from deepfake_lab.photos.listing import Found
 from deepfake_lab.scoring.maps import map_name
 from deepfake_lab.scoring.scorefile import ScoreFile
+from tests.telling import signed
 
 FILES = sorted((paths.project() / "data" / "sample").rglob("*.jpg"))
 LINE = r"Classification: (REAL|FAKE)  Confidence: \d{1,2}\.\d\d%"
@@ -244,6 +246,32 @@ def test_no_two_photos_have_one_heat_map(tmp_path, others):
     names = [map_name(photo).lower() for photo in photos]
     assert len(set(names)) == len(names)
     assert all(name.startswith("deep/a") and name.endswith(".map.jpg") for name in names)
+
+
+def test_photos_of_one_name_in_two_folders_keep_a_heat_map_each(predict, tmp_path):
+    heat = tmp_path / "heat"
+    for folder, file in zip(("A", "B"), FILES):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").write_bytes(file.read_bytes())
+    predict("--explain", heat, tmp_path / "A")
+    first = (heat / "1.map.jpg").read_bytes()
+    for _ in range(2):
+        predict("--explain", heat, tmp_path / "B")
+        predict("--explain", heat, tmp_path / "A")
+        assert (heat / "1.map.jpg").read_bytes() == first
+        assert len(list(heat.glob("1-*.map.jpg"))) == 1
+
+
+def test_whoever_names_a_trust_list_hears_that_earlier_answers_keep_their_evidence(
+    predict, tmp_path
+):
+    certificates = tmp_path / "list.pem"
+    certificates.write_bytes(signed(web.photo())[1])
+    told = "evidence stays as it was"
+    options = ("--out", tmp_path / "r.csv", FILES[0])
+    assert told not in " ".join(predict(*options, "--trust-list", certificates)[2])
+    assert told not in " ".join(predict(*options)[2])
+    assert told in " ".join(predict(*options, "--trust-list", certificates)[2])
 
 
 def test_heat_maps_of_photos_that_were_answered_before_are_drawn_too(predict, album, tmp_path):

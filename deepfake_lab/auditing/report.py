@@ -107,6 +107,8 @@ def write_report(audit: Results, path: Path) -> Path:
 def check_page(path: Path) -> None:
     """Raise a :class:`UserError` where the page could not be written."""
     path = paths.expanded(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path}: the name of the page must end in .html.")
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is no file: name a file for the page.")
     paths.check_writable(path.parent)

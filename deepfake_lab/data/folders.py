@@ -29,6 +29,12 @@ LABEL_WORDS = {
     "synthesis": "fake", "generated": "fake",
 }  # fmt: skip
 
+#: What names of folders say beside a split or a label.
+_FILLERS = {
+    "crops", "data", "dataset", "faces", "files", "frames", "images", "img", "imgs", "part",
+    "photos", "pictures", "samples", "set", "split", "subset",
+}  # fmt: skip
+
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"}
 
 _NEGATIONS = {"not", "non", "no", "never", "without"}
@@ -144,8 +150,7 @@ def word_in(folder: str, words: dict[str, str]) -> str | None:
     `training_fake`, `FakeFaces` and `Real` are read alike; `not_real` is fake. A name that negates
     in another way (`unreal`, `no_mask_real`) is not guessed at.
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
-    tokens = [token for token in re.split(r"[^a-z]+", spaced.lower()) if token]
+    tokens = _tokens(folder)
     meanings = set()
     negated = False
     for token in tokens:
@@ -168,8 +173,12 @@ def word_in(folder: str, words: dict[str, str]) -> str | None:
 
 def words_in(folder: str, words: dict[str, str]) -> set[str]:
     """Return the meanings of the words in a name as they stand, whatever negates them."""
+    return {words[token] for token in _tokens(folder) if token in words}
+
+
+def _tokens(folder: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
-    return {words[token] for token in re.split(r"[^a-z]+", spaced.lower()) if token in words}
+    return [token for token in re.split(r"[^a-z]+", spaced.lower()) if token]
 
 
 def _negated_in(token: str, words: dict[str, str]) -> Iterator[str]:
@@ -188,18 +197,25 @@ class FolderWords:
         self._words = words
         self._said: dict[str, tuple[str | None, bool]] = {}
         self._class_folders = {file.rpartition("/")[0] for file in files}
+        self._prepare()
         self._within: dict[str, set[str]] = {}  # folder -> what those directly inside it say
         self._below: dict[str, set[str]] = {}  # folder -> what those at any depth say
         for folder in self._class_folders:
             said: set[str] = set()
             while folder:
                 parent, _, name = folder.rpartition("/")
-                word = word_in(name, words)
+                word = self._word(parent, name)
                 if word:
                     said.add(word)
                     self._within.setdefault(parent, set()).add(word)
                 self._below.setdefault(parent, set()).update(said)
                 folder = parent
+
+    def _prepare(self) -> None:
+        """Look at all folders, before any of them is read."""
+
+    def _word(self, parent: str, name: str) -> str | None:
+        return word_in(name, self._words)
 
     def of(self, file: str) -> tuple[str | None, bool]:
         """Return what the nearest folder says, and whether one further up contradicts it.
@@ -217,7 +233,7 @@ class FolderWords:
         said: str | None = None
         while folder:
             parent, _, last = folder.rpartition("/")
-            word = word_in(last, self._words)
+            word = self._word(parent, last)
             if said is None:
                 said = word
             elif word not in (None, said) and (
@@ -227,3 +243,37 @@ class FolderWords:
                 return said, True
             folder = parent
         return said, False
+
+
+class SplitFolders(FolderWords):
+    """The same of splits, for which people and things have names, too: Dev Patel, test_subject_3.
+
+    A longer name than one of a split says one only where the folders beside it do so as well, and
+    below a folder `real` or `fake` only where they say different ones.
+
+    Attributes:
+        not_read: names that hold a word of a split and were not taken to say one.
+    """
+
+    def __init__(self, files: list[str]):
+        self.not_read: set[str] = set()
+        super().__init__(files, SPLIT_WORDS)
+
+    def _prepare(self) -> None:
+        self._beside: dict[str, set[str | None]] = {}  # folder -> what each one inside it says
+        for folder in self._class_folders:
+            while folder:
+                parent, _, name = folder.rpartition("/")
+                self._beside.setdefault(parent, set()).add(word_in(name, SPLIT_WORDS))
+                folder = parent
+
+    def _word(self, parent: str, name: str) -> str | None:
+        word = word_in(name, SPLIT_WORDS)
+        if word is None or set(_tokens(name)) <= {*SPLIT_WORDS, *LABEL_WORDS, *_FILLERS}:
+            return word
+        beside = self._beside[parent]
+        labelled = any(word_in(folder, LABEL_WORDS) for folder in parent.split("/"))
+        if None in beside or (labelled and len(beside) == 1):
+            self.not_read.add(name)
+            return None
+        return word

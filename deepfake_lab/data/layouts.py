@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -26,6 +26,7 @@ from deepfake_lab.data.folders import (
     FolderWords,
     Listing,
     Problem,
+    SplitFolders,
     word_in,
     words_in,
 )
@@ -63,7 +64,7 @@ def detect(listing: Listing) -> str:
         return "manifest"
     table = listing.table("train.csv")
     if table and {"id", "label"} <= set(columns(listing.root / table)):
-        splits = FolderWords(listing.images, SPLIT_WORDS)
+        splits = SplitFolders(listing.images)
         three = listing.beside(table, "test.csv") or any(
             splits.of(file)[0] == "test" for file in listing.images
         )
@@ -81,7 +82,7 @@ def detect(listing: Listing) -> str:
 def read_plain(listing: Listing) -> Reading:
     """Take the label and the split from the names of the folders above each file."""
     labels = FolderWords(listing.images, LABEL_WORDS)
-    splits = FolderWords(listing.images, SPLIT_WORDS)
+    splits = SplitFolders(listing.images)
     rows, problems = [], []
     for file in listing.images:
         label, contradicted = labels.of(file)
@@ -101,7 +102,11 @@ def read_plain(listing: Listing) -> Reading:
     if not rows:
         raise UserError(_no_labels(listing))
     frame = pd.DataFrame(rows, columns=["file", "label", "split"])
-    return Reading(frame.assign(source=frame["label"]), problems, _negations_read(frame))
+    notes = _negations_read(frame)
+    if splits.not_read:
+        some = ", ".join(f"'{name}'" for name in sorted(splits.not_read)[:3])
+        notes.append(f"{len(splits.not_read)} folders are read as no split, for example {some}")
+    return Reading(frame.assign(source=frame["label"]), problems, notes)
 
 
 def read_140k(listing: Listing) -> Reading:
@@ -189,6 +194,16 @@ def read_manifest(listing: Listing) -> Reading:
     name = listing.table("manifest.csv")
     if not name:
         raise UserError(f"{listing.root} holds no manifest.csv.")
+    others = [
+        other for other in listing.tables
+        if PurePosixPath(other).name.lower() == "manifest.csv" and other != name
+        and other.count("/") == name.count("/")
+    ]  # fmt: skip
+    if others:
+        raise UserError(
+            f"{listing.root} holds several tables: {', '.join([name, *others])}. Read each of "
+            "their folders by itself, and join them (deepfake_lab.data.join)."
+        )
     table = listing.root / name
     frame = read_table(table, {"path", "label"})
     for column in set(frame.columns) - {"path"}:  # the name of a file may end in a blank
@@ -239,7 +254,13 @@ def read_manifest(listing: Listing) -> Reading:
         reason = "named in the manifest, but there is no such image"
         problems.append(Problem(file, reason, "label without a file"))
     for file in sorted(here - named):
-        problems.append(Problem(file, "not in the manifest: left out", "no label"))
+        problems.append(Problem(file, f"not in {name}: left out", "no label"))
+    outside = [file for file in here - named if not file.startswith(f"{base}/")] if base else []
+    if outside:
+        notes.append(
+            f"labels come from {name} alone: {len(outside):,} images outside its folder are not in "
+            "it and left out; the layout 'plain' reads labels off folders instead"
+        )
     # What the files themselves say is never taken from a table.
     own = ["width", "height", "format", "bytes", "fingerprint"]
     measured = (*(facts.RECORD.names or ()), "aspect", "bytes_per_pixel", "data")

@@ -65,6 +65,12 @@ def predict(options: argparse.Namespace) -> int:
         tally = _answer_all(detector, options, form, maps)
         if options.out is not None:
             print(tally.summary(options.out), file=sys.stderr if form else sys.stdout)
+            if tally.before and options.trust_list:
+                print(
+                    "deepfake-lab: of the photos answered before the evidence stays as it was, "
+                    "whatever --trust-list says now; name a new file to have it looked for anew.",
+                    file=sys.stderr,
+                )
         sys.stdout.flush()  # answers come before what is said of the others
     except KeyboardInterrupt:
         if options.out is not None:
@@ -160,10 +166,13 @@ class _Tally:
         if error:
             self.failed.append(error)
 
+    @property
+    def before(self) -> int:
+        return self.counts.total() - self.new
+
     def summary(self, file: Path) -> str:
         total = self.counts.total()
-        before = total - self.new
-        earlier = f" ({before:,} of them answered before)" if before else ""
+        earlier = f" ({self.before:,} of them answered before)" if self.before else ""
         return (
             f"{file}: {total:,} photos{earlier}, {self.counts['FAKE']:,} FAKE, "
             f"{self.counts['REAL']:,} REAL, {self.counts['']:,} failed."

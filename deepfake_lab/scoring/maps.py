@@ -3,13 +3,17 @@
 import hashlib
 import os
 import tempfile
+import threading
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
 
+from PIL import Image
+
 from deepfake_lab.detection.prediction import Prediction
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos.listing import Found
+from deepfake_lab.scoring.scorefile import place
 
 #: What the name of a photo gets for its map, in the place of its ending.
 ENDING = ".map.jpg"
@@ -34,6 +38,8 @@ class Maps:
     def __init__(self, folder: Path):
         self.folder = folder
         self.failed: list[str] = []
+        self._owners: dict[Path, bytes] = {}  # map -> the mark of its photo, of this run
+        self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -43,19 +49,45 @@ class Maps:
 
     def lacks(self, photo: Found) -> bool:
         """Return whether there is no map of a photo yet."""
-        return not (self.folder / map_name(photo)).is_file()
+        return not self.file(photo).is_file()
+
+    def file(self, photo: Found) -> Path:
+        """Return where a photo's map lies: under another name where another photo has that one.
+
+        Each map carries the first digits of the checksum of its photo's place as a comment.
+        """
+        file, mark = self.folder / map_name(photo), _mark(photo)
+        with self._lock:
+            owner = self._owners.get(file) or _kept_mark(file) or mark
+            if owner == mark:
+                self._owners[file] = mark
+                return file
+        return file.with_name(_shortened(file.name.removesuffix(ENDING), mark.decode()) + ENDING)
 
     def draw(self, photo: Found, answer: Prediction) -> None:
         """Write the map of an answer under the photo's name."""
         from deepfake_lab.detection.display import explain_picture
 
-        file = self.folder / map_name(photo)
+        file = self.file(photo)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            explain_picture(answer).save(file, "JPEG", quality=88)
+            explain_picture(answer).save(file, "JPEG", quality=88, comment=_mark(photo))
         except (OSError, ValueError) as error:  # one picture; the other photos have theirs
             reason = getattr(error, "strerror", None) or " ".join(str(error).split())
             self.failed.append(f"the map of {photo.path} cannot be written ({reason}).")
+
+
+def _mark(photo: Found) -> bytes:
+    return hashlib.sha256(os.fsencode(place(photo.path))).hexdigest()[:12].encode()
+
+
+def _kept_mark(file: Path) -> bytes:
+    """Return the mark of the map in a file; nothing where there is no such file, or no mark."""
+    try:
+        with Image.open(file) as picture:
+            return bytes(picture.info.get("comment", b""))
+    except OSError:
+        return b""
 
 
 def map_name(photo: Found) -> str:
@@ -71,10 +103,14 @@ def map_name(photo: Found) -> str:
         stem = name
     encoded = os.fsencode(stem)
     if len(encoded) + len(ENDING) > LONGEST:
-        digits = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
-        cut = encoded[: LONGEST - len(ENDING) - len(digits) - 1]
-        stem = f"{cut.decode('utf-8', 'ignore')}-{digits}"
+        stem = _shortened(stem, hashlib.sha256(os.fsencode(name)).hexdigest()[:12])
     return f"{folder}{slash}{stem}{ENDING}"
+
+
+def _shortened(stem: str, digits: str) -> str:
+    """Return a stem with digits, short enough for a name of a map."""
+    cut = os.fsencode(stem)[: LONGEST - len(ENDING) - len(digits) - 1]
+    return f"{cut.decode('utf-8', 'ignore')}-{digits}"
 
 
 @lru_cache(maxsize=64)

@@ -175,6 +175,14 @@ def test_one_command_names_every_fault_and_touches_nothing(planted, tmp_path, ca
     assert [fault for fault in sorted(FAULTS) if fault not in page] == []
 
 
+def test_a_photo_is_not_replaced_by_the_page(planted, capsys):
+    photo = sorted(planted.rglob("*.jpg"))[0]
+    before = photo.read_bytes()
+    assert main(["audit", str(planted), "--html", str(photo)]) == 2
+    assert "must end in .html" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+
+
 def test_the_page_needs_no_other_file_and_knows_light_and_dark(found, tmp_path):
     page = found.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)

@@ -328,6 +328,23 @@ def test_an_absolute_path_inside_the_folder_is_understood(tmp_path):
     assert data.problems.empty
 
 
+def test_several_tables_side_by_side_are_not_chosen_between(tmp_path):
+    for name in ("a", "b"):
+        write_manifest(tmp_path / name, rows_for(tmp_path / name))
+    with pytest.raises(UserError, match=r"several tables: a/manifest\.csv, b/manifest\.csv"):
+        read_dataset(tmp_path)
+    assert len(read_dataset(tmp_path / "b").manifest) == 24
+
+
+def test_a_table_in_a_subfolder_is_named_where_it_leaves_images_out(tmp_path):
+    make_plain(tmp_path)
+    write_manifest(tmp_path / "old", rows_for(tmp_path / "old"))
+    data = read_dataset(tmp_path)
+    assert any("old/manifest.csv alone: 24 images outside" in note for note in data.notes)
+    assert set(data.problems["problem"]) == {"not in old/manifest.csv: left out"}
+    assert len(read_dataset(tmp_path, layout="plain").manifest) == 48
+
+
 def test_manifest_rows_without_a_file_or_twice_are_named(tmp_path):
     rows = rows_for(tmp_path)
     rows += [rows[0], {"path": "real/none.jpg", "label": "real"}]

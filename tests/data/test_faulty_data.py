@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepfake_lab.data import factstore
 from deepfake_lab.data.datasets import read_dataset
-from deepfake_lab.data.folders import LABEL_WORDS, word_in
+from deepfake_lab.data.folders import LABEL_WORDS, SplitFolders, word_in
 from deepfake_lab.data.kaggle import download
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
@@ -291,6 +291,23 @@ def test_a_table_of_column_names_alone_says_so(tmp_path):
 )  # fmt: skip
 def test_a_word_that_negates_is_understood_or_refused(name, label):
     assert word_in(name, LABEL_WORDS) == label
+
+
+@pytest.mark.parametrize(
+    ("folders", "read"),
+    [(["real/Brad_Pitt", "real/Dev_Patel", "fake/Dev_Patel"], [None] * 3),
+     (["real/test_subject_1", "real/test_subject_2", "fake/test_subject_3"], [None] * 3),
+     (["real/celeba_train", "real/celeba_test", "fake/train", "fake/test"],
+      ["train", "test", "train", "test"]),
+     (["test_images/real", "test_images/fake"], ["test"] * 2),
+     (["celeba_test/real", "sdxl_test/fake"], ["test"] * 2),
+     (["training_real", "training_fake"], ["train"] * 2),
+     (["Val_Kilmer/real", "Emma_Stone/fake"], [None] * 2)],
+)  # fmt: skip
+def test_a_name_that_holds_a_word_of_a_split_by_chance_is_no_split(folders, read):
+    files = [f"{folder}/1.jpg" for folder in folders]
+    splits = SplitFolders(files)
+    assert [splits.of(file)[0] for file in files] == read
 
 
 def test_a_folder_that_was_read_against_its_word_is_named(tmp_path):
