@@ -230,6 +230,11 @@ def _test_rows(folder: str) -> pd.DataFrame:
         if len(rows) != sum(metrics["test"]["photos"].values()):
             raise ValueError("not the photos that were measured")
         rows = answered(rows)
+        if "file" not in rows:
+            raise UserError(
+                f"{file} does not name its photos, as an export does not: compare the detector "
+                "that was exported."
+            )
         rows = rows.set_index(["file", "fingerprint"])
     except (LookupError, OSError, ValueError) as error:  # also what pandas and json raise
         raise UserError(f"{file} is damaged: remove this run, or train it again.") from error

@@ -86,7 +86,14 @@ def gather(
             everything = len(rows)
             # It counts by label, so that one label alone is asked for twice as many.
             labels = rows["label"].nunique()
-            rows = limit_photos(rows.assign(split=split), max_photos * 2 // labels, seed)
+            if max_photos < labels:
+                raise UserError(
+                    f"max_photos={max_photos}: {name} has photos of both labels; give 2 or more."
+                )
+            # From all splits together, whatever each photo's own is.
+            rows = rows.assign(split=split, own=rows["split"])
+            rows = limit_photos(rows, max_photos * 2 // labels, seed)
+            rows = rows.assign(split=rows["own"]).drop(columns="own")
             notes.append(f"{name}: {len(rows):,} of {everything:,} photos, drawn at random.")
         notes += [f"{name}: {note}." for note in data.notes]
         if len(data.problems):

@@ -90,6 +90,18 @@ def test_all_splits_can_be_taken_together():
     assert len(gather("sample", "all").manifest) == 394
 
 
+def test_photos_drawn_from_all_splits_keep_their_own():
+    rows = gather("sample", "all", max_photos=60).manifest
+    whole = gather("sample", "all").manifest.set_index("file")["split"]
+    assert len(rows) == 60 and rows["split"].nunique() == 3
+    assert (rows["split"].to_numpy() == whole[rows["file"]].to_numpy()).all()
+
+
+def test_one_photo_cannot_be_of_both_labels():
+    with pytest.raises(UserError, match="photos of both labels"):
+        gather("sample", max_photos=1)
+
+
 def test_several_data_sets_are_joined_and_their_groups_stay_apart(two_sets):
     photos = gather(two_sets)
     assert photos.manifest["data"].unique().tolist() == ["sample", "camera"]

@@ -236,6 +236,15 @@ def test_answers_that_are_damaged_are_named(tmp_path, content):
         compare_settings(runs_table([tmp_path]))
 
 
+def test_an_export_which_names_no_photos_is_not_called_damaged(tmp_path):
+    rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
+    _write(tmp_path, "a", rows)
+    file = _write(tmp_path, "b", rows) / "predictions.csv"
+    pd.read_csv(file).drop(columns="file").to_csv(file, index=False)
+    with pytest.raises(UserError, match="does not name its photos, as an export does not"):
+        compare_settings(runs_table([tmp_path]))
+
+
 def test_answers_that_were_cut_off_are_named(tmp_path):
     rows = _predictions(1, np.random.default_rng(0), np.zeros(PHOTOS))
     _write(tmp_path, "a", rows)
