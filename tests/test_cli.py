@@ -18,6 +18,7 @@ from deepfake_lab.course import running as course
 from deepfake_lab.detection.caveats import NO_FACE
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.photos.credentials import TRUST_LIST
 from deepfake_lab.photos.listing import Found
 from deepfake_lab.scoring.maps import map_name
 from deepfake_lab.scoring.scorefile import ScoreFile
@@ -263,8 +264,9 @@ def test_photos_of_one_name_in_two_folders_keep_a_heat_map_each(predict, tmp_pat
 
 
 def test_whoever_names_a_trust_list_hears_that_earlier_answers_keep_their_evidence(
-    predict, tmp_path
+    predict, tmp_path, monkeypatch
 ):
+    monkeypatch.setenv(TRUST_LIST, "")  # so that the command's own leaves with the test
     certificates = tmp_path / "list.pem"
     certificates.write_bytes(signed(web.photo())[1])
     told = "evidence stays as it was"
