@@ -79,6 +79,12 @@ class Listing:
         """Return the shallowest table of that name, whatever its letter case."""
         return next((t for t in self.tables if PurePosixPath(t).name.lower() == name), None)
 
+    def rivals(self, table: str) -> list[str]:
+        """Return the other tables of the same name that lie as deep."""
+        name, depth = PurePosixPath(table).name.lower(), table.count("/")
+        alike = (t for t in self.tables if PurePosixPath(t).name.lower() == name)
+        return [t for t in alike if t != table and t.count("/") == depth]
+
     def beside(self, table: str, name: str) -> str | None:
         """Return the table called `name` in the folder of `table`."""
         folder = PurePosixPath(table).parent
@@ -197,7 +203,6 @@ class FolderWords:
         self._words = words
         self._said: dict[str, tuple[str | None, bool]] = {}
         self._class_folders = {file.rpartition("/")[0] for file in files}
-        self._prepare()
         self._within: dict[str, set[str]] = {}  # folder -> what those directly inside it say
         self._below: dict[str, set[str]] = {}  # folder -> what those at any depth say
         for folder in self._class_folders:
@@ -210,9 +215,6 @@ class FolderWords:
                     self._within.setdefault(parent, set()).add(word)
                 self._below.setdefault(parent, set()).update(said)
                 folder = parent
-
-    def _prepare(self) -> None:
-        """Look at all folders, before any of them is read."""
 
     def _word(self, parent: str, name: str) -> str | None:
         return word_in(name, self._words)
@@ -257,15 +259,13 @@ class SplitFolders(FolderWords):
 
     def __init__(self, files: list[str]):
         self.not_read: set[str] = set()
-        super().__init__(files, SPLIT_WORDS)
-
-    def _prepare(self) -> None:
         self._beside: dict[str, set[str | None]] = {}  # folder -> what each one inside it says
-        for folder in self._class_folders:
+        for folder in {file.rpartition("/")[0] for file in files}:
             while folder:
                 parent, _, name = folder.rpartition("/")
                 self._beside.setdefault(parent, set()).add(word_in(name, SPLIT_WORDS))
                 folder = parent
+        super().__init__(files, SPLIT_WORDS)
 
     def _word(self, parent: str, name: str) -> str | None:
         word = word_in(name, SPLIT_WORDS)

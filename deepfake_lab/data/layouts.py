@@ -15,7 +15,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
@@ -105,7 +105,7 @@ def read_plain(listing: Listing) -> Reading:
     notes = _negations_read(frame)
     if splits.not_read:
         some = ", ".join(f"'{name}'" for name in sorted(splits.not_read)[:3])
-        notes.append(f"{len(splits.not_read)} folders are read as no split, for example {some}")
+        notes.append(f"{len(splits.not_read)} names of folders say no split, for example {some}")
     return Reading(frame.assign(source=frame["label"]), problems, notes)
 
 
@@ -194,14 +194,9 @@ def read_manifest(listing: Listing) -> Reading:
     name = listing.table("manifest.csv")
     if not name:
         raise UserError(f"{listing.root} holds no manifest.csv.")
-    others = [
-        other for other in listing.tables
-        if PurePosixPath(other).name.lower() == "manifest.csv" and other != name
-        and other.count("/") == name.count("/")
-    ]  # fmt: skip
-    if others:
+    if rivals := listing.rivals(name):
         raise UserError(
-            f"{listing.root} holds several tables: {', '.join([name, *others])}. Read each of "
+            f"{listing.root} holds several tables: {', '.join([name, *rivals])}. Read each of "
             "their folders by itself, and join them (deepfake_lab.data.join)."
         )
     table = listing.root / name

@@ -62,7 +62,7 @@ class Maps:
             if owner == mark:
                 self._owners[file] = mark
                 return file
-        return file.with_name(_shortened(file.name.removesuffix(ENDING), mark.decode()) + ENDING)
+        return file.with_name(_with_digits(file.name.removesuffix(ENDING), mark.decode()) + ENDING)
 
     def draw(self, photo: Found, answer: Prediction) -> None:
         """Write the map of an answer under the photo's name."""
@@ -103,12 +103,12 @@ def map_name(photo: Found) -> str:
         stem = name
     encoded = os.fsencode(stem)
     if len(encoded) + len(ENDING) > LONGEST:
-        stem = _shortened(stem, hashlib.sha256(os.fsencode(name)).hexdigest()[:12])
+        stem = _with_digits(stem, hashlib.sha256(os.fsencode(name)).hexdigest()[:12])
     return f"{folder}{slash}{stem}{ENDING}"
 
 
-def _shortened(stem: str, digits: str) -> str:
-    """Return a stem with digits, short enough for a name of a map."""
+def _with_digits(stem: str, digits: str) -> str:
+    """Return a stem with digits behind it, cut where a map's name would be too long."""
     cut = os.fsencode(stem)[: LONGEST - len(ENDING) - len(digits) - 1]
     return f"{cut.decode('utf-8', 'ignore')}-{digits}"
 
