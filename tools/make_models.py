@@ -70,8 +70,8 @@ OFTEN = 4
 #: is known by heart (`ciplab`'s training photos: AUC 1.000, others: .720) has no need of it.
 EMPHASIS = {
     "140k": 2, "140k_more": 4, "dfdc": 1.5, "openforensics": 1.5, "stylegan3_pool": 2,
-    "stylegan_code": 2, "stylegan2_avatars": 2, "gpt4o_nano": 2, "today_gpt": 2, "today_nano": 2, "makeup": 1.5,
-    "ffhq_1024": 2, "hq_photos_1024": 1.5, "web_portraits": 1.5,
+    "stylegan_code": 2, "stylegan2_avatars": 2, "gpt4o_nano": 2, "today_gpt": 2, "today_nano": 2,
+    "makeup": 1.5, "ffhq_1024": 2, "hq_photos_1024": 1.5, "web_portraits": 1.5,
     "students_gans": 1 / 4, "students_stargan": 1 / 2,
 }  # fmt: skip
 
