@@ -26,7 +26,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 run: $(INSTALLED)  ## run the six notebooks on the sample set and judge one photo
 	$(BIN)/deepfake-lab run
 
-test: $(INSTALLED)  ## unit tests, then every notebook against its stored outputs
+test: $(INSTALLED)  ## unit tests, then every notebook from top to bottom
 	$(BIN)/python -m pytest -n logical --cov=deepfake_lab --cov-report=term:skip-covered
 
 wheel: $(INSTALLED)  ## build dist/*.whl, the package to install without a checkout

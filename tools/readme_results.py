@@ -154,8 +154,8 @@ def _in_short(metrics: dict, prior: float | None, shared: set[tuple[str, str]]) 
 
     A kind of fakes is shown on the data set that has most of it, among those on which all detectors
     were asked about it (`shared`: data set and kind), the mean over kinds and the fall on the data
-    set with most kinds. Of false alarms and misses: all photos, and the worst source
-    of at least `ENOUGH` photos.
+    set with most kinds. Of false alarms and misses: all photos, which are more for a
+    detector that was asked about more data sets, and the worst source of at least `ENOUGH` photos.
     """
     said: dict[str, str] = {}
     names = [record["name"] for record in metrics["assessment"]["data"]]
@@ -173,17 +173,18 @@ def _in_short(metrics: dict, prior: float | None, shared: set[tuple[str, str]]) 
             said["mean over kinds: AUC"] = f"{_score(row, 'roc_auc')}, {main}"
     overall = metrics["test"]["metrics"]
     for label, other, rate in (("real", "fake", "false_alarm_rate"), ("fake", "real", "miss_rate")):
-        said[f"{label} photos called {other}"] = views.share(
-            *(overall[rate][part] for part in ("value", "low", "high"))
-        )
-        of = [
-            row for row in metrics["sources"]
-            if row["label"] == label and row["data"] in names and row["photos"] >= ENOUGH
-        ]  # fmt: skip
+        of_label = [
+            row for row in metrics["sources"] if row["label"] == label and row["data"] in names
+        ]
+        value = views.share(*(overall[rate][part] for part in ("value", "low", "high")))
+        photos = sum(row["photos"] for row in of_label)
+        said[f"{label} photos called {other}"] = f"{value}, {photos:,} photos"
+        of = [row for row in of_label if row["photos"] >= ENOUGH]
         if of:
             worst = max(of, key=lambda row: row["wrong"])
             text = f"{_share(worst, 'wrong')}, {worst['source']}"
-            said[f"{label} photos called {other}, worst source"] = text
+            worst_of = f"worst source of {ENOUGH} photos or more"
+            said[f"{label} photos called {other}, {worst_of}"] = text
     for row in metrics.get("degradations", ()):
         if row["kind"] == "messenger" and row["data"] == main and _stands_for(row, metrics):
             said[f"{row['name']}: AUC lost"] = f"{_score(row, 'fall')}, {main}"
@@ -209,7 +210,8 @@ def _measures(metrics: dict, left_out: pd.DataFrame | None) -> dict[str, str]:
     for label, other in (("real", "fake"), ("fake", "real")):
         for row in metrics["sources"]:
             if row["label"] == label and row["data"] in names:
-                said[f"{label} photos called {other}: {row['source']}"] = _share(row, "wrong")
+                where = dict.fromkeys((row["data"], row["source"]))  # a source may be in several
+                said[f"{label} photos called {other}: {', '.join(where)}"] = _share(row, "wrong")
     sent = [row for row in metrics.get("degradations", ()) if row["kind"] == "messenger"]
     for row in sent:
         if row["data"] in names and _stands_for(row, metrics):

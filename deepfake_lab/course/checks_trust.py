@@ -46,7 +46,7 @@ def _kind_it_misses(answer: str, *, by_kind: pd.DataFrame, column: str) -> bool 
         return "That row takes several kinds of fakes together. Look at each kind by itself."
     if answer not in kinds.index:
         return f"Give the name of a row, one of: {', '.join(kinds.index)}."
-    if answer == kinds.idxmax():
+    if kinds[answer] == kinds.max() > kinds.min():
         return "That is the kind it finds best. An AUC of 1 is perfect, and 0.5 is a coin."
     return bool(kinds[answer] == kinds.min())
 
@@ -222,11 +222,13 @@ def _spread_of_the_seeds(answer: float, *, scores: list[float]) -> bool | str:
     right = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
     if math.isnan(right):
         return math.isnan(answer) or "One run alone has no spread: the answer is float('nan')."
-    if _close(answer, np.ptp(scores), 5e-4) and not _close(np.ptp(scores), right, 5e-4):
+    if _close(answer, right, min(5e-4, 0.02 * right)):
+        return True
+    if _close(answer, np.ptp(scores), 5e-4):
         return "That is the distance from the lowest to the highest. Take the standard deviation."
     if _close(answer, float(np.std(scores)), 5e-4):
         return "Nearly: of a few runs drawn from many, divide by one less than their number (ddof)."
-    return _close(answer, right, 5e-4)
+    return False
 
 
 @exercise(

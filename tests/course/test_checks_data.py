@@ -64,6 +64,7 @@ def test_a_right_answer_is_right(capsys, name, answer, facts):
         ("02 level edges", -EDGE, {}, "bright above dark"),
         ("02 level edges", np.outer([-1, 2, -1], [1, 1, 1]), {}, "both kinds"),
         ("02 level edges", np.outer([1, -2, 1], [1, 1, 1]), {}, "both kinds"),
+        ("02 level edges", [[2, 2, 2], [-3, -3, -3], [1, 1, 1]], {}, "both kinds"),
         ("02 level edges", np.ones((3, 3)), {}, "sum up to 9"),
         ("02 level edges", np.zeros((3, 3)), {}, "answers to nothing"),
         ("02 level edges", [1, 2], {}, "3 x 3"),

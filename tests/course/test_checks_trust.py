@@ -32,6 +32,7 @@ def said(capsys, name, answer, **facts):
     [
         ("03 numbers that learn", 1281, {"features": 1280, "total": 3_414_305}),
         ("03 kind it misses", "blend", BY_KIND),
+        ("03 kind it misses", "gan", BY_KIND | {"by_kind": KINDS.loc[["gan"]]}),
         ("03 what one seed shows", True, {"first": (0.6, 0.9), "second": (0.8, 0.95)}),
         ("03 what one seed shows", False, {"first": (0.6, 0.7), "second": (0.8, 0.95)}),
         ("04 rare fakes", 0.75 * 0.01 / (0.75 * 0.01 + 0.25 * 0.99), {"rows": ROWS, "prior": 0.01}),
@@ -44,6 +45,7 @@ def said(capsys, name, answer, **facts):
         ("05 photo that fools it", None, {"judged": ROWS.drop([3, 4])}),
         ("06 spread of the seeds", 0.1, {"scores": [0.7, 0.8, 0.9]}),
         ("06 spread of the seeds", math.nan, {"scores": [0.7]}),
+        ("06 spread of the seeds", 0.002, {"scores": [0.700, 0.702, 0.704]}),
         ("06 more than luck", True, {"differences": LUCK}),
         ("06 more than luck", False, {"differences": LUCK.iloc[:0]}),
         ("06 how many pairs", 28, {"settings": 8}),

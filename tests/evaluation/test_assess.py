@@ -504,7 +504,8 @@ def test_the_small_table_names_every_kind_and_the_worst_source_of_false_alarms(r
     assert kinds and table.count(": AUC |") == len(kinds) + 1  # and their mean
     overall = metrics["test"]["metrics"]["false_alarm_rate"]
     share = views.share(overall["value"], overall["low"], overall["high"])
-    assert f"| real photos called fake | {share} |" in table
+    photos = sum(row["photos"] for row in metrics["sources"] if row["label"] == "real")
+    assert f"| real photos called fake | {share}, {photos:,} photos |" in table
 
 
 def test_a_source_of_few_photos_is_not_called_the_worst():
@@ -532,8 +533,23 @@ def test_the_table_of_results_has_a_column_per_detector_and_the_recorded_numbers
     assert f"| sample, mean over kinds: AUC | {auc} | {auc} |" in table
     left_out = "a source of fakes left out of a short training, mean of 1: AUC"
     assert f"| {left_out} | 0.610 | 0.610 |" in table
-    assert "| real photos called fake: caltech101 |" in table
-    assert "| fake photos called real: mobilestylegan |" in table
+    assert "| real photos called fake: sample, caltech101 |" in table
+    assert "| fake photos called real: sample, mobilestylegan |" in table
+
+
+def test_a_source_of_two_data_sets_has_a_row_of_each(recorded):
+    metrics = json.loads((recorded / "metrics.json").read_text())
+    known = len(readme_results._measures(metrics, None))
+    metrics["assessment"]["data"].append({"name": "more"})
+    metrics["sources"] += [
+        row | {"data": "more", "wrong": 0.9} for row in metrics["sources"] if row["photos"]
+    ]
+    told = readme_results._measures(metrics, None)
+    assert len(told) == known + len(metrics["sources"]) // 2
+    ours, theirs = (
+        told[f"fake photos called real: {data}, mobilestylegan"] for data in ("sample", "more")
+    )
+    assert theirs.startswith("90.0%") and ours != theirs
 
 
 def test_only_the_marked_region_of_the_readme_is_written():
