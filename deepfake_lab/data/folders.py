@@ -182,6 +182,12 @@ def words_in(folder: str, words: dict[str, str]) -> set[str]:
     return {words[token] for token in _tokens(folder) if token in words}
 
 
+def says_more(folder: str) -> bool:
+    """Return whether a name says more than a label, a split, and that there are photos."""
+    known = {*SPLIT_WORDS, *LABEL_WORDS, *_FILLERS, *_NEGATIONS, *_ARTICLES}
+    return not known.issuperset(_tokens(folder))
+
+
 def _tokens(folder: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
     return [token for token in re.split(r"[^a-z]+", spaced.lower()) if token]
@@ -205,6 +211,7 @@ class FolderWords:
         self._class_folders = {file.rpartition("/")[0] for file in files}
         self._within: dict[str, set[str]] = {}  # folder -> what those directly inside it say
         self._below: dict[str, set[str]] = {}  # folder -> what those at any depth say
+        self._speaking: dict[str, set[str]] = {}  # folder -> those directly inside it that say any
         for folder in self._class_folders:
             said: set[str] = set()
             while folder:
@@ -213,6 +220,7 @@ class FolderWords:
                 if word:
                     said.add(word)
                     self._within.setdefault(parent, set()).add(word)
+                    self._speaking.setdefault(parent, set()).add(folder)
                 self._below.setdefault(parent, set()).update(said)
                 folder = parent
 
@@ -224,7 +232,8 @@ class FolderWords:
 
         Only folders that hold images themselves, or are class folders themselves, can contradict: a
         collection may well be called `deepfakes` and have a folder `real` inside. A class folder
-        lies beside one that says something else, and its own folders do not say both.
+        lies beside one that says something else, and not all of these hold folders of both: in
+        `original/{real,fake}` and `synthetic/{real,fake}` the nearest folders are meant.
         """
         folder = file.rpartition("/")[0]
         if folder not in self._said:
@@ -240,11 +249,14 @@ class FolderWords:
                 said = word
             elif word not in (None, said) and (
                 folder in self._class_folders
-                or (len(self._within[parent]) > 1 and len(self._below[folder]) == 1)
+                or (len(self._within[parent]) > 1 and not self._all_hold_both(parent))
             ):
                 return said, True
             folder = parent
         return said, False
+
+    def _all_hold_both(self, parent: str) -> bool:
+        return all(len(self._below.get(folder, ())) > 1 for folder in self._speaking[parent])
 
 
 class SplitFolders(FolderWords):
@@ -269,7 +281,7 @@ class SplitFolders(FolderWords):
 
     def _word(self, parent: str, name: str) -> str | None:
         word = word_in(name, SPLIT_WORDS)
-        if word is None or set(_tokens(name)) <= {*SPLIT_WORDS, *LABEL_WORDS, *_FILLERS}:
+        if word is None or not says_more(name):
             return word
         beside = self._beside[parent]
         labelled = any(word_in(folder, LABEL_WORDS) for folder in parent.split("/"))

@@ -27,6 +27,7 @@ from deepfake_lab.data.folders import (
     Listing,
     Problem,
     SplitFolders,
+    says_more,
     word_in,
     words_in,
 )
@@ -102,7 +103,7 @@ def read_plain(listing: Listing) -> Reading:
     if not rows:
         raise UserError(_no_labels(listing))
     frame = pd.DataFrame(rows, columns=["file", "label", "split"])
-    notes = _negations_read(frame)
+    notes = _negations_read(frame) + _labels_among_words(frame)
     if splits.not_read:
         some = ", ".join(f"'{name}'" for name in sorted(splits.not_read)[:3])
         notes.append(f"{len(splits.not_read)} names of folders say no split, for example {some}")
@@ -422,6 +423,32 @@ def _folders_contradict(table: str, frame: pd.DataFrame) -> list[str]:
 
 def _plain_spelling(path: str) -> str:
     return unicodedata.normalize("NFC", path.strip().replace("\\", "/")).casefold()
+
+
+def _labels_among_words(frame: pd.DataFrame) -> list[str]:
+    """Return a note where folders beside one that says a label say it among other words.
+
+    Beside `real` and `fake`, `RealVisXL` may be the name of a generator.
+    """
+    said: dict[str, dict[str, str]] = {}  # folder -> its folders that decide -> their labels
+    for folder, label in {
+        (posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])
+    }:
+        while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
+            folder = posixpath.dirname(folder)
+        above, name = posixpath.split(folder)
+        said.setdefault(above, {})[name] = label
+    odd = sorted(
+        (name, label)
+        for labels in said.values()
+        for name, label in labels.items()
+        if says_more(name)
+        and any(other == label and not says_more(plain) for plain, other in labels.items())
+    )
+    if not odd:
+        return []
+    some = ", ".join(f"'{name}' is read as {label}" for name, label in odd[:3])
+    return [f"names of folders that hold the word of a label among others ({len(odd)}): {some}"]
 
 
 def _negations_read(frame: pd.DataFrame) -> list[str]:

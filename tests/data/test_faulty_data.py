@@ -517,6 +517,33 @@ def test_a_folder_that_contradicts_the_class_folder_above_it_is_not_guessed(tmp_
     assert len(contradicting) == 6 and contradicting.str.startswith(f"{out}/{inner}/").all()
 
 
+@pytest.mark.parametrize(
+    ("real", "fake", "odd", "beside"),
+    [("real", "fake", "fake/RealVisXL", "fake/deepfakes"),
+     ("real", "fake", "fake/original", "fake/edited"),
+     ("real", "fake", "real/edited", "real/unedited"),
+     ("set/real", "set/fake", "set/fake/Real-ESRGAN", "set/fake/generated_by_GAN")],
+)  # fmt: skip
+def test_what_a_folder_is_called_does_not_depend_on_the_folder_beside_it(
+    tmp_path, real, fake, odd, beside
+):
+    put(tmp_path, real, fake)
+    put(tmp_path, odd, beside, name="inner{}{}.jpg")
+    data = read_dataset(tmp_path, must_split=False)
+    contradicting = data.problems[data.problems["kind"] == "labels contradict"]["file"]
+    assert len(contradicting) == 6 and contradicting.str.startswith(f"{odd}/").all()
+    inside = data.manifest["file"].str.startswith(f"{beside}/")
+    assert inside.sum() == 6 and data.manifest["label"][inside].nunique() == 1
+
+
+def test_a_name_that_holds_the_word_of_a_label_among_others_is_said(tmp_path):
+    put(tmp_path)
+    put(tmp_path, "RealVisXL", "fake_faces", name="more{}{}.jpg")
+    data = read_dataset(tmp_path, must_split=False)
+    (note,) = [note for note in data.notes if "RealVisXL" in note]
+    assert "among others (1)" in note and "'RealVisXL' is read as real" in note
+
+
 def test_collections_that_each_hold_both_labels_are_read_by_the_folders_inside(tmp_path):
     for collection in ("original", "synthetic"):
         put(tmp_path / collection / "train", name=collection + "{}{}.jpg")
