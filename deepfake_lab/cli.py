@@ -351,6 +351,8 @@ def _also(command: argparse._ActionsContainer, spelling: str, **options: Any) ->
 def _path(text: str) -> Path:
     from deepfake_lab.paths import expanded
 
+    if not text:  # of a shell's variable that is not set
+        raise argparse.ArgumentTypeError("the name is empty")
     return expanded(text)  # a shell leaves the ~ of --out=~/x as it is
 
 
@@ -439,9 +441,11 @@ def _runs(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from deepfake_lab.evaluation.comparison import compare_settings
-    from deepfake_lab.evaluation.comparison_files import save, summary
+    from deepfake_lab.evaluation.comparison_files import check_folder, save, summary
     from deepfake_lab.evaluation.runs import runs_table
 
+    if options.out:
+        check_folder(options.out)
     runs = runs_table(options.places)
     failed = runs[runs["status"] != "whole"]
     found = compare_settings(runs, options.metric, options.seed)

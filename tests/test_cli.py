@@ -263,6 +263,55 @@ def test_photos_of_one_name_in_two_folders_keep_a_heat_map_each(predict, tmp_pat
         assert len(list(heat.glob("1-*.map.jpg"))) == 1
 
 
+def test_a_picture_of_somebody_is_no_place_for_a_heat_map(predict, tmp_path):
+    mine = tmp_path / "a.map.jpg"
+    mine.write_bytes(FILES[1].read_bytes())
+    (tmp_path / "a.jpg").write_bytes(FILES[0].read_bytes())
+    for _ in range(2):
+        assert predict("--explain", tmp_path, tmp_path / "a.jpg")[0] == 0
+    assert mine.read_bytes() == FILES[1].read_bytes()
+    assert len(list(tmp_path.glob("a-*.map.jpg"))) == 1
+
+
+def test_a_linked_file_of_answers_is_gone_on_with_where_it_lies(predict, tmp_path):
+    shared = tmp_path / "share" / "answers.csv"
+    shared.parent.mkdir()
+    predict("--out", shared, FILES[0])
+    link = tmp_path / "link.csv"
+    link.symlink_to(shared)
+    predict("--out", link, FILES[1])
+    assert link.is_symlink() and len(shared.read_text().splitlines()) == 3
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link.csv", "share"]
+
+
+def test_answers_that_a_spreadsheet_has_saved_are_gone_on_with(predict, tmp_path):
+    scores = tmp_path / "answers.csv"
+    predict("--out", scores, FILES[0])
+    text = scores.read_text(encoding="utf-8").replace("\n", "\r\n")
+    scores.write_bytes(text.encode("utf-8-sig"))
+    assert predict("--out", scores, *FILES[:2])[0] == 0
+    assert len(scores.read_text(encoding="utf-8").splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["~photo.jpg", "=1+1.jpg"])
+def test_a_name_is_a_name_whatever_it_begins_with(predict, tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(FILES[0].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = predict("--format", "csv", name)
+    (row,) = csv.DictReader(out)
+    assert status == 0 and row["verdict"] and row["path"][0] not in "=+-@"
+    assert (tmp_path / row["path"]).is_file()
+
+
+def test_an_empty_name_is_no_place_for_results(run_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for words in (["evaluate", "sample"], ["predict", str(FILES[0])]):
+        with pytest.raises(SystemExit):
+            cli.main([*words, "--out", ""])
+        assert "--out: the name is empty" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_whoever_names_a_trust_list_hears_that_earlier_answers_keep_their_evidence(
     predict, tmp_path, monkeypatch
 ):

@@ -19,6 +19,7 @@ from matplotlib.patches import FancyBboxPatch
 from deepfake_lab import paths, plots
 from deepfake_lab.colors import COLORS
 from deepfake_lab.course.controls_trust import liveliest
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.display import draw_heat
 from deepfake_lab.detection.explain import heat_map, resize_map
@@ -103,7 +104,7 @@ def scored(model: "keras.Model", split: "Split", name: str) -> pd.DataFrame:
 
 def stored_answers(name: str, out_dir: str | Path = "") -> pd.DataFrame:
     """Return what a run folder keeps of its test: the predictions frame, without paths."""
-    rows = pd.read_csv(paths.model_folder(name, out_dir) / "predictions.csv")
+    rows = read_written(paths.model_folder(name, out_dir) / "predictions.csv")
     return rows[rows["split"] == "test"].reset_index(drop=True)
 
 

@@ -21,6 +21,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from deepfake_lab import paths
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.detection.judgement import verdict_line
 from deepfake_lab.errors import UserError
 from deepfake_lab.locks import lock
@@ -171,7 +172,7 @@ def first_verdict(folder: Path) -> tuple[str, str] | None:
     table = folder / "predictions.csv"
     if not table.is_file():
         return None
-    photos = pd.read_csv(table)
+    photos = read_written(table)
     if photos.empty or pd.isna(photos.iloc[0]["verdict"]):
         return None
     first = photos.iloc[0]

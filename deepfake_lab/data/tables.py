@@ -35,6 +35,8 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
         frame = pd.read_csv(
             io.StringIO(text),
             dtype=str,
+            keep_default_na=False,  # a person may be called NA, a source "null"
+            na_values=[""],
             sep=separator,
             skip_blank_lines=False,
             index_col=False,
@@ -56,6 +58,11 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     frame.index = frame.index + lines + 2
     written = frame.apply(lambda column: column.str.strip().fillna("") != "")
     return frame[written.any(axis="columns")]
+
+
+def read_written(path: Path) -> pd.DataFrame:
+    """Return a table that this library wrote: nothing but an empty cell is missing."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def columns(path: Path) -> list[str]:

@@ -30,6 +30,12 @@ _TITLES = {
     "degradations": "After damage (AUC: the mean over kinds of fakes, where there are several)",
 }
 
+#: What :func:`save` may write or remove beside the report and the figures.
+FILES = (
+    "metrics.json", "predictions.csv", "predictions_degraded.csv",
+    *(f"{name}.csv" for name in _TITLES),
+)  # fmt: skip
+
 _METHOD = """\
 - A score is P(fake) after calibration; FAKE is the positive class. Nothing was chosen on these
   photos: model, calibration and uncertain band are those of the run folder, restated for the prior

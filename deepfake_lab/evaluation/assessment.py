@@ -144,8 +144,8 @@ def check_out(folder: str | Path, data: Sequence[str | Path] = ()) -> Path:
         data: the data sets that are assessed.
 
     Raises:
-        UserError: it is a file, cannot be written, holds an assessment already (none is written
-            over another), or lies in one of the data sets.
+        UserError: it is a file, cannot be written, holds a detector, an assessment or another file
+            that would be replaced, or lies in one of the data sets.
     """
     folder = paths.expanded(folder)
     for root in map(paths.data_folder, data):
@@ -158,6 +158,11 @@ def check_out(folder: str | Path, data: Sequence[str | Path] = ()) -> Path:
         raise UserError(f"{folder} is a file; name a folder for the results.")
     if (folder / "report.md").exists():
         raise UserError(f"{folder} holds an evaluation already; name another folder.")
+    if paths.detector_file(folder).exists():
+        raise UserError(f"{folder} holds a detector and its own evaluation; name another folder.")
+    for name in appendix.FILES:
+        if (folder / name).exists():
+            raise UserError(f"{folder} holds {name}, which would be replaced; name another folder.")
     return paths.check_writable(folder)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake_lab.data.sources import dataset_name, with_origin
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.detection.detector import data_words
 from deepfake_lab.evaluation import views
 from deepfake_lab.evaluation.appendix import source_facts, table_sections
@@ -55,7 +56,7 @@ def write_card(path: Path, config: dict, metrics: dict) -> None:
     Source: M. Mitchell et al., "Model Cards for Model Reporting", 2019, arXiv:1810.03993.
     """
     there = [name for name in (*TABLES, "predictions") if (path.parent / f"{name}.csv").is_file()]
-    tables = {name: pd.read_csv(path.parent / f"{name}.csv") for name in there}
+    tables = {name: read_written(path.parent / f"{name}.csv") for name in there}
     path.write_text(model_card(config, metrics, tables), encoding="utf-8")
 
 

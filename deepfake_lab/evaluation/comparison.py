@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.bootstrap import LEVEL, resamples, stated_for
 from deepfake_lab.evaluation.metrics import METRICS, Scores, measure
@@ -224,7 +225,7 @@ def _test_rows(folder: str) -> pd.DataFrame:
     """Return a run's answered test photos, indexed by what each is."""
     file = f"{folder}/predictions.csv"
     try:
-        rows = pd.read_csv(file).astype({"p_fake": float})
+        rows = read_written(Path(file)).astype({"p_fake": float})
         rows = rows[rows["split"] == "test"]
         metrics = json.loads(Path(folder, "metrics.json").read_text(encoding="utf-8"))
         if len(rows) != sum(metrics["test"]["photos"].values()):

@@ -3,6 +3,7 @@
 import html
 import time
 from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ def conclusion(found: Comparison) -> str:
     return said
 
 
+def check_folder(folder: Path) -> None:
+    """Raise a :class:`UserError` where a file would be replaced that no comparison has written."""
+    if (folder / "comparison.html").is_file():
+        return
+    for name, ending in product(_TITLES, ("csv", "parquet", "md", "tex")):
+        if (folder / f"{name}.{ending}").exists():
+            raise UserError(
+                f"{folder} holds {name}.{ending}, and no comparison: name another folder."
+            )
+
+
 def save(found: Comparison, folder: Path, failed: pd.DataFrame | None = None) -> Path:
     """Write tables (CSV, Parquet, LaTeX, Markdown), figures, a page and TensorBoard's HParams.
 
@@ -68,8 +80,9 @@ def save(found: Comparison, folder: Path, failed: pd.DataFrame | None = None) ->
     ``comparison.html`` and ``logs/``; what an earlier comparison has left there is replaced.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or see :func:`check_folder`.
     """
+    check_folder(folder)
     tables = {"runs": found.runs, "settings": found.settings, "differences": found.differences}
     try:
         folder.mkdir(parents=True, exist_ok=True)

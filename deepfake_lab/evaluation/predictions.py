@@ -14,6 +14,7 @@ import pandas as pd
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation import views
 from deepfake_lab.evaluation.bootstrap import measure_parts, share_of
 from deepfake_lab.evaluation.degradations import DEGRADATIONS, degraded_answers
 
@@ -132,7 +133,7 @@ def compare_runs(names: list[str], out_dir: str | Path = "") -> pd.DataFrame:
 
     Returns:
         A row per detector, indexed by its name, and a column per metric, each as
-        ``0.93 [0.88, 0.97]``: the value and its 95% interval.
+        ``0.930 [0.880, 0.970]``: the value and its 95% interval, where there is one.
 
     Raises:
         UserError: a run folder that is not there.
@@ -142,7 +143,7 @@ def compare_runs(names: list[str], out_dir: str | Path = "") -> pd.DataFrame:
         folder = paths.model_folder(name, out_dir)
         test = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["test"]
         rows[name] = {
-            metric: f"{m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]"
+            metric: views.score(m["value"], m["low"], m["high"])
             for metric, m in test["metrics"].items()
         }
     return pd.DataFrame.from_dict(rows, orient="index")

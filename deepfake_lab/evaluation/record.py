@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from deepfake_lab import paths
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.appendix import about, table_records, write_json, write_tables
 from deepfake_lab.evaluation.card import write_card
@@ -42,7 +43,7 @@ def record(folder: str | Path, found: Results, baseline: Results | None = None) 
         beside = baseline.tables["families"].assign(detector=baseline.detector.name)
         kept = folder / "baseline.csv"
         if kept.is_file():
-            others = pd.read_csv(kept)
+            others = read_written(kept)
             others = others[others["detector"] != baseline.detector.name]
             beside = pd.concat([others, beside], ignore_index=True)
         beside.to_csv(kept, index=False, float_format="%.6g")
@@ -66,9 +67,9 @@ def with_baseline(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder)
     kept = []
     if (folder / "baseline.csv").is_file():
-        kept.append(pd.read_csv(folder / "baseline.csv"))
+        kept.append(read_written(folder / "baseline.csv"))
     if (folder / "families.csv").is_file():
-        kept.append(pd.read_csv(folder / "families.csv").assign(detector=folder.name))
+        kept.append(read_written(folder / "families.csv").assign(detector=folder.name))
     return pd.concat(kept, ignore_index=True) if kept else pd.DataFrame()
 
 

@@ -5,6 +5,7 @@ Training, evaluation, the notebook cell, the command and the web page all come t
 """
 
 import io
+import os
 import warnings
 import zlib
 from dataclasses import dataclass, field, replace
@@ -303,7 +304,7 @@ def _bytes(source: str | Path | bytes | BinaryIO) -> tuple[str, bytes]:
         return source, addresses.read(source)
     if isinstance(source, str | Path):
         try:
-            return str(source), Path(source).expanduser().read_bytes()
+            return str(source), Path(os.path.expanduser(source)).read_bytes()
         except FileNotFoundError as error:
             raise UserError(f"{source}: no such file.") from error
         except IsADirectoryError as error:

@@ -179,6 +179,11 @@ class _Tally:
         )
 
 
+def _no_formula(path: str) -> str:
+    """Return a path that a spreadsheet shows and does not run: a name can be `=HYPERLINK()`."""
+    return f"./{path}" if path.startswith(("=", "+", "-", "@", "\t", "\r")) else path
+
+
 class _Printer:
     """Writes answers on standard output as they come."""
 
@@ -197,7 +202,7 @@ class _Printer:
     def add(self, rows: list[Row], answer: Prediction | UserError) -> None:
         if self._form == "csv":
             for row in rows:
-                self._csv(row.values())
+                self._csv((row | {"path": _no_formula(row["path"])}).values())
         elif self._form == "json":
             for row in self._with_lists(rows, answer):
                 print(self._between + json.dumps(row), end="")

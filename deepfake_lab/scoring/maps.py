@@ -52,13 +52,14 @@ class Maps:
         return not self.file(photo).is_file()
 
     def file(self, photo: Found) -> Path:
-        """Return where a photo's map lies: under another name where another photo has that one.
+        """Return where a photo's map lies: under another name where something else has that one.
 
-        Each map carries the first digits of the checksum of its photo's place as a comment.
+        A picture that is no map of this photo is never replaced. Each map carries the first digits
+        of the checksum of its photo's place as a comment.
         """
         file, mark = self.folder / map_name(photo), _mark(photo)
         with self._lock:
-            owner = self._owners.get(file) or _kept_mark(file) or mark
+            owner = self._owners.get(file) or (_kept_mark(file) if file.exists() else mark)
             if owner == mark:
                 self._owners[file] = mark
                 return file
@@ -82,7 +83,7 @@ def _mark(photo: Found) -> bytes:
 
 
 def _kept_mark(file: Path) -> bytes:
-    """Return the mark of the map in a file; nothing where there is no such file, or no mark."""
+    """Return the mark of the map in a file; nothing where it has none."""
     try:
         with Image.open(file) as picture:
             return bytes(picture.info.get("comment", b""))

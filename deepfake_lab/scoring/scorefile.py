@@ -98,6 +98,8 @@ class ScoreFile:
         self, file: Path, model: str, weights: str, prior: float,
         columns: dict[str, type] = COLUMNS,
     ):  # fmt: skip
+        if file.is_symlink():  # a link to a shared table stays one
+            file = Path(os.path.realpath(file))
         self.file = file
         self._columns = columns
         self._model, self._weights, self._prior = model, weights, prior
@@ -312,7 +314,7 @@ def _check_end(file: Path) -> None:
 
 
 def _read_csv(file: Path, columns: dict[str, type]) -> Iterator[Row]:
-    with file.open(newline="", encoding="utf-8") as stream:
+    with file.open(newline="", encoding="utf-8-sig") as stream:  # spreadsheets put a mark in front
         reader = csv.DictReader(stream, strict=True)  # a quoted cell that never ends is an error
         _check_names(file, list(reader.fieldnames or ()), columns)
         _check_end(file)

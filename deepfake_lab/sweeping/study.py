@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import optuna
-import pandas as pd
 import psutil
 import yaml
 from filelock import FileLock, Timeout
@@ -33,6 +32,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from deepfake_lab import paths
 from deepfake_lab.course.running import chosen_notebooks
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation.comparison import LOWER_IS_BETTER
 from deepfake_lab.evaluation.metrics import METRICS
@@ -329,7 +329,7 @@ class _Study:
         """Return the metric on a run's validation photos, the mean over its detectors."""
         values = []
         for file in sorted((self.folder / name).glob("models/[!.]*/predictions.csv")):
-            rows = pd.read_csv(file)
+            rows = read_written(file)
             found = evaluate(rows[rows["split"] == "valid"], metrics=(self._metric,))
             values.append(found["metrics"][self._metric]["value"])
         return sum(values) / len(values)

@@ -9,6 +9,7 @@ import numpy as np
 
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.detection.prior import at_prior
+from deepfake_lab.errors import UserError
 
 #: Test photos of the same verdict whose P(fake) differs from an answer's by at most this much are
 #: "scored like it".
@@ -23,15 +24,17 @@ _UNKNOWN = dict.fromkeys(("value", "low", "high"), float("nan"))
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with its 95% interval, all in [0, 1]."""
+    """A share with its 95% interval, all in [0, 1]; nothing may show how wide that is."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     def __str__(self) -> str:
         if np.isnan(self.value):
             return "an unknown share (its test has none)"
+        if self.low is None or self.high is None:
+            return f"{self.value:.1%}"
         return f"{self.value:.1%} (95% interval {self.low:.1%} to {self.high:.1%})"
 
 
@@ -48,19 +51,26 @@ class ModelFacts:
         self.config = detector.config
         self.prior, self.band = detector.prior, detector.band
         self._folder = detector.folder
-        test = json.loads((detector.folder / "metrics.json").read_text(encoding="utf-8"))["test"]
-        self.metrics: dict[str, dict[str, float]] = test["metrics"]
-        self.photos: dict[str, int] = test["photos"]
+        file = detector.folder / "metrics.json"
+        try:
+            test = json.loads(file.read_text(encoding="utf-8"))["test"]
+            self.metrics: dict[str, dict[str, float]] = test["metrics"]
+            self.photos: dict[str, int] = test["photos"]
+        except (LookupError, OSError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{file} does not say how the detector did in its test: the page needs that; train "
+                "it again, or name another detector with --model."
+            ) from error
 
     @property
     def false_alarms(self) -> Rate:
         """Return the share of real test photos that were called fake."""
-        return self._wrong("false_alarm_rate", fake=False)
+        return self._wrong("false_alarm_rate", fake=False, prior=self.prior)
 
     @property
     def misses(self) -> Rate:
         """Return the share of fake test photos that were called real."""
-        return self._wrong("miss_rate", fake=True)
+        return self._wrong("miss_rate", fake=True, prior=self.prior)
 
     @cached_property
     def unseen(self) -> dict[str, tuple[int, Rate]]:
@@ -80,13 +90,14 @@ class ModelFacts:
             for row in rows
         }  # fmt: skip
 
-    def _wrong(self, name: str, fake: bool) -> Rate:
+    def _wrong(self, name: str, fake: bool, prior: float) -> Rate:
         recorded = Rate(**self.metrics.get(name, _UNKNOWN))
-        if self.prior == self.config["prior"] or np.isnan(recorded.value):
+        if prior == self.config["prior"] or np.isnan(recorded.value):
             return recorded
         from deepfake_lab.evaluation.metrics import wilson_interval
 
         scores, is_fake = np.asarray(self._test_scores).T  # (N,), (N,)
+        scores = at_prior(scores, self.prior, prior)
         wrong = ((scores >= 0.5) != fake)[is_fake == fake].mean()
         # As many trials as there are groups: photos of one person fail together.
         groups = len({row["group"] for row in self._test_rows if (row["label"] == "fake") == fake})
@@ -112,6 +123,17 @@ class ModelFacts:
             f"In its test {len(near):,} photos had a score like this one: {fakes:,} fake, "
             f"{len(near) - fakes:,} real. Of all photos of that test {share:.0%} were fake; where "
             "fakes are rarer, fewer of such photos are fake."
+        )
+
+    def errors_at(self, prior: float) -> str:
+        """Return how often it errs where another share of fakes was chosen; else nothing."""
+        if prior == self.prior:
+            return ""
+        alarms = self._wrong("false_alarm_rate", fake=False, prior=prior)
+        misses = self._wrong("miss_rate", fake=True, prior=prior)
+        return (
+            f"Asked for this share of fakes, it called {alarms} of the real photos of its test "
+            f"fake, and {misses} of the fakes real."
         )
 
     def card(self) -> str:

@@ -78,6 +78,7 @@ class Illustrated(Answer):
         faces: each of several faces, the largest first; empty where there are not several.
         spectrum: data URI.
         track_record: how often test photos with such a score were fake.
+        errors: how often it errs at the share of fakes that was chosen; "" for its own.
     """
 
     photo: str
@@ -87,6 +88,7 @@ class Illustrated(Answer):
     faces: tuple[ShownFace, ...]
     spectrum: str
     track_record: str
+    errors: str
 
     @property
     def other_caveats(self) -> list[str]:
@@ -137,4 +139,5 @@ def illustrated_answer(detector: Detector, facts: ModelFacts, upload: Upload) ->
         ),
         spectrum=pictures.spectrum_uri(pixels[max(0, top) : bottom, max(0, left) : right]),
         track_record=facts.track_record(prediction.p_fake, prediction.prior),
+        errors=facts.errors_at(prediction.prior),
     )

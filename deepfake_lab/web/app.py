@@ -99,7 +99,7 @@ class Counter:
         return self.detector if prior is None else self.detector.at(prior)
 
     def _run(self, upload: Upload, work: Callable[[], T]) -> T:
-        pixels = check_photo(upload.data)
+        pixels = check_photo(upload.data, upload.name)
         return self.desk.run(work, large=pixels > limits.LARGE_PIXELS)
 
 
@@ -144,6 +144,7 @@ def create_app(
             "unique": lambda: secrets.token_hex(4),
             "confidence": lambda prediction: str(prediction).split("Confidence: ")[1],
             "share": _share,
+            "shortened": uploads.shortened,
             "in_a_hundred": _in_a_hundred,
             "digits": _digits,
             "new_tab": NEW_TAB,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from deepfake_lab.web.answers import Answer
 from deepfake_lab.web.problems import Problem
+from deepfake_lab.web.uploads import shortened
 
 #: Columns of the CSV file, named as the command names them.
 COLUMNS = (
@@ -25,7 +26,7 @@ class Row:
     """One photo in the summary.
 
     Attributes:
-        name: of the photo.
+        name: of the photo, shortened; the CSV file has the whole one.
         kind: in a word or two, to be counted.
         says: the answer in a few words.
         p_fake: in [0, 1]; None where there is no answer.
@@ -43,7 +44,7 @@ def summary_row(name: str, result: Answer | Problem) -> Row:
     """Return the row of one photo."""
     if isinstance(result, Problem):
         failed: list[object] = [name, *[""] * (len(COLUMNS) - 2), result.message]
-        return Row(name, "without an answer", "No answer", None, _line(failed))
+        return Row(shortened(name), "without an answer", "No answer", None, _line(failed))
     p = result.prediction
     kind = p.verdict if not p.headline else "uncertain" if p.face_found else "without a face"
     says = p.headline or f"{p.verdict}, {str(p).split('Confidence: ')[1]}"
@@ -51,7 +52,7 @@ def summary_row(name: str, result: Answer | Problem) -> Row:
         name, p.verdict, p.confidence, p.p_fake, p.uncertain, p.face_found, len(p.faces),
         p.texts["caveats"], p.texts["evidence"], p.prior, p.model, "",
     ]  # fmt: skip
-    return Row(name, kind, says, p.p_fake, _line(line))
+    return Row(shortened(name), kind, says, p.p_fake, _line(line))
 
 
 def summary_title(rows: Iterable[Row]) -> str:
@@ -62,8 +63,8 @@ def summary_title(rows: Iterable[Row]) -> str:
 
 
 def csv_text(rows: Iterable[Row]) -> str:
-    """Return the CSV file."""
-    return "".join([_line(COLUMNS), *(row.csv for row in rows)])
+    """Return the CSV file, marked as UTF-8 for spreadsheets."""
+    return "".join(["\ufeff", _line(COLUMNS), *(row.csv for row in rows)])
 
 
 def _no_formula(value: object) -> object:

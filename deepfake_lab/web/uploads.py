@@ -82,13 +82,24 @@ def clean_name(name: str | None) -> str:
     last = (name or "").replace("\\", "/").rsplit("/", 1)[-1]
     shown = "".join(c for c in last if unicodedata.category(c)[0] != "C")
     shown = " ".join(shown.split())
-    if len(shown) > 60:
-        shown = f"{shown[:40]}…{shown[-15:]}"
-    return shown or "photo"
+    return _cut(shown, 200, 50) or "photo"
 
 
-def check_photo(data: bytes) -> int:
+def shortened(name: str) -> str:
+    """Return a name for the page, where a long one would push the answer aside."""
+    return _cut(name, 40, 15)
+
+
+def _cut(name: str, begin: int, end: int) -> str:
+    return f"{name[:begin]}…{name[-end:]}" if len(name) > begin + end + 5 else name
+
+
+def check_photo(data: bytes, name: str = "") -> int:
     """Look at the header of a file and refuse what cannot or should not be decoded.
+
+    Args:
+        data: the bytes of the file.
+        name: of the file, which tells a camera's raw file from a TIFF.
 
     Returns:
         How many pixels the photo has.
@@ -99,6 +110,8 @@ def check_photo(data: bytes) -> int:
     """
     if len(data) > limits.MAX_FILE_BYTES:
         raise Problem("too_large")
+    if images.is_raw(name, data):
+        raise Problem("not_an_image", f"{images.RAW[0].upper()}{images.RAW[1:]}.")
     scans = screening.screen(data)
     try:
         with Image.open(io.BytesIO(data), formats=images.formats()) as image:

@@ -15,6 +15,7 @@ from deepfake_lab.data import factstore
 from deepfake_lab.data.datasets import read_dataset
 from deepfake_lab.data.folders import LABEL_WORDS, SplitFolders, word_in
 from deepfake_lab.data.kaggle import download
+from deepfake_lab.data.tables import read_written
 from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 
@@ -555,6 +556,22 @@ def test_collections_that_each_hold_both_labels_are_read_by_the_folders_inside(t
 def test_a_collection_of_fakes_may_hold_a_folder_of_real_photos(tmp_path):
     put(tmp_path / "deepfakes")
     assert len(read_dataset(tmp_path, must_split=False).manifest) == 12
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan"])
+def test_a_person_or_source_may_have_a_name_that_looks_like_none(tmp_path, name):
+    put(tmp_path)
+    photos = sorted(tmp_path.rglob("*.jpg"))
+    rows = [
+        f"{photo.relative_to(tmp_path).as_posix()},{photo.parent.name},{name},{name}{i % 6 or ''}"
+        for i, photo in enumerate(photos)
+    ]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,label,source,group", *rows]))
+    data = read_dataset(tmp_path, must_split=False).manifest
+    assert set(data["source"]) == {name}
+    assert (data["group"] == name).sum() == 2
+    data.to_csv(tmp_path / "again.csv", index=False)
+    assert set(read_written(tmp_path / "again.csv")["source"]) == {name}
 
 
 def put_140k(root, ids, codes, split=""):

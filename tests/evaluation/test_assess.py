@@ -16,7 +16,7 @@ from deepfake_lab.cli import main
 from deepfake_lab.data.sources import SOURCES
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
-from deepfake_lab.evaluation import assessment as assess, record, views
+from deepfake_lab.evaluation import appendix, assessment as assess, record, views
 from deepfake_lab.evaluation.assessment import Assessment, check_out, gather
 from deepfake_lab.evaluation.card import model_card, write_card
 
@@ -357,6 +357,24 @@ def test_the_command_writes_over_no_other_evaluation(run_folder, tmp_path, capsy
     assert main(arguments) == 2
     assert "holds an evaluation already" in capsys.readouterr().err
     assert (tmp_path / "report.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "sources.csv", "predictions.csv"])
+def test_an_evaluation_replaces_no_file(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=f"holds {name}"):
+        check_out(tmp_path)
+
+
+def test_an_evaluation_is_not_written_over_that_of_a_detector(run_folder):
+    with pytest.raises(UserError, match="holds a detector"):
+        check_out(run_folder)
+
+
+def test_all_that_an_evaluation_writes_is_looked_for_first(found, tmp_path):
+    found.save(tmp_path / "out")
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    assert made <= {*appendix.FILES, "report.md", "figures"}
 
 
 def test_a_data_set_that_is_not_there_is_one_line(run_folder, capsys):

@@ -287,6 +287,13 @@ def test_a_run_whose_python_died_says_that_it_did_not_come_to_its_end(tmp_path):
 # --- files ---
 
 
+def test_a_comparison_replaces_no_file_of_somebody(found, tmp_path):
+    (tmp_path / "runs.csv").write_text("mine")
+    with pytest.raises(UserError, match="and no comparison: name"):
+        save(found, tmp_path)
+    assert (tmp_path / "runs.csv").read_text() == "mine"
+
+
 def test_a_comparison_is_saved_for_a_spreadsheet_a_paper_and_a_browser(found, tmp_path):
     folder = save(found, tmp_path / "out")
     for name, rows in (("runs", 9), ("settings", 3), ("differences", 3)):

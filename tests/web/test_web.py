@@ -19,6 +19,7 @@ from PIL import Image
 from benchmarks.web import form, photo
 from deepfake_lab import paths
 from deepfake_lab.detection.detector import Detector
+from deepfake_lab.errors import UserError
 from deepfake_lab.photos import images
 from deepfake_lab.web import about, app as web_app, create_app, limits, problems, uploads
 from deepfake_lab.web.answers import illustrated_answer
@@ -219,17 +220,24 @@ def test_several_photos_begin_with_a_summary(client, face):
     places = re.findall(r'href="#(answer-\w+)"', summary)
     assert len(places) == 2 and all(f'id="{place}"' in page for place in places)
     (file,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', summary)
-    rows = list(csv.DictReader(io.StringIO(unquote(file))))
+    rows = _rows(file)
     told = send(client, ("a.jpg", face)).json["predictions"][0]
     assert float(rows[0]["p_fake"]) == told["p_fake"] and rows[0]["verdict"] == told["verdict"]
     assert [row["photo"] for row in rows] == ["a.jpg", "b.txt"] and rows[1]["error"]
+
+
+def _rows(file: str) -> list[dict]:
+    """Return the rows of a CSV file in an address, which is marked as UTF-8."""
+    text = unquote(file)
+    assert text[0] == "\ufeff"
+    return list(csv.DictReader(io.StringIO(text[1:])))
 
 
 def test_a_name_that_a_spreadsheet_would_run_is_text_in_the_csv(client, face):
     name = '=HYPERLINK("http://x.example","a").jpg'
     page = send(client, (name, face), ("b.txt", b"hello"), path="/answer").text
     (file,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)
-    rows = list(csv.DictReader(io.StringIO(unquote(file))))
+    rows = _rows(file)
     assert rows[0]["photo"].startswith("'=HYPERLINK") and 0 <= float(rows[0]["p_fake"]) <= 1
 
 
@@ -283,6 +291,32 @@ def test_a_rate_that_was_not_measured_is_no_number(detector, monkeypatch):
     facts = about.ModelFacts(detector)
     monkeypatch.setattr(facts, "metrics", {})
     assert "unknown" in str(facts.misses) and "nan" not in str(facts.misses)
+
+
+def test_a_rate_without_an_interval_is_said_without_one(detector, monkeypatch):
+    facts = about.ModelFacts(detector)
+    nothing = {"value": 0.25, "low": None, "high": None}
+    monkeypatch.setattr(facts, "metrics", {"miss_rate": nothing})
+    assert str(facts.misses) == "25.0%"
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"test": 3}'])
+def test_a_detector_without_a_test_does_not_serve_and_says_so(tmp_path, detector, content):
+    folder = tmp_path / "detector"
+    shutil.copytree(detector.folder, folder)
+    (folder / "metrics.json").write_text(content)
+    with pytest.raises(UserError, match="does not say how the detector did"):
+        create_app(Detector.load(folder))
+
+
+def test_an_answer_says_how_often_it_errs_at_the_share_that_was_chosen(detector, face, client):
+    asked, own = (text_of(_at(client, face, prior, "/answer")) for prior in ("0.9", ""))
+    other = about.ModelFacts(detector.at(0.9))
+    said = (
+        f"Asked for this share of fakes, it called {other.false_alarms} of the real photos of its "
+        f"test fake, and {other.misses} of the fakes real."
+    )
+    assert said in asked and "Asked for this share" not in own
 
 
 def test_the_track_record_counts_test_photos_of_the_same_verdict_only(detector, monkeypatch):
@@ -618,11 +652,32 @@ def test_a_shared_server_answers_to_every_name(detector):
         ("\u202egpj.exe", "gpj.exe"),
         ("a\x00b\nc.jpg", "abc.jpg"),
         ("", "photo"),
-        ("x" * 500 + ".jpg", "x" * 40 + "…" + "x" * 11 + ".jpg"),
+        ("x" * 200 + ".jpg", "x" * 200 + ".jpg"),
+        ("x" * 500 + ".jpg", "x" * 200 + "…" + "x" * 46 + ".jpg"),
     ],
 )
 def test_a_file_name_is_cleaned_for_people(name, shown):
     assert uploads.clean_name(name) == shown
+
+
+def test_two_long_names_are_told_apart_where_they_are_worked_with(client, face):
+    names = [f"{'portrait_' * 9}000{number}_edited_final.jpg" for number in (1, 2)]
+    files = [(name, face) for name in names]
+    told = send(client, *files).json["predictions"]
+    assert [answer["name"] for answer in told] == names
+    page = send(client, *files, path="/").text
+    (file,) = re.findall(r'href="data:text/csv;charset=utf-8,([^"]*)"', page)
+    assert [row["photo"] for row in _rows(file)] == names
+    assert f">{uploads.shortened(names[0])}</a>" in page
+
+
+@pytest.mark.parametrize("path", ["/answer", "/api/predict"])
+def test_a_raw_file_of_a_camera_is_called_so(client, face, path):
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(face)).save(stream, "TIFF")
+    told = send(client, ("photo.dng", stream.getvalue()), path=path)
+    assert told.status_code == 400 and "raw file is not read here" in told.text
+    assert send(client, ("photo.tif", stream.getvalue()), path=path).status_code == 200
 
 
 def test_a_file_name_is_escaped_on_the_page(client, face):
