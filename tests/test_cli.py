@@ -535,6 +535,20 @@ def test_a_parameter_of_the_wrong_type_is_refused(capsys, no_course):
     assert "must be int, not str: 'many'" in _refused(capsys, "run", "-p", "epochs=many")
 
 
+@pytest.mark.parametrize("text", ["max_photos=-1", "max_photos=1", "learning_rate=.nan", "seed=-1"])
+def test_a_parameter_that_no_run_can_use_is_refused(capsys, no_course, text):
+    name, _, value = text.partition("=")
+    line = _refused(capsys, "run", "-p", text)
+    assert f"'{name}'" in line and value.strip(".") in line
+
+
+def test_rates_in_a_list_are_numbers_however_they_are_written(monkeypatch, tmp_path):
+    given: dict = {}
+    monkeypatch.setattr("papermill.execute_notebook", lambda *_, **now: given.update(now))
+    course.run_course({"small_rates": ["1e-3", 0.01]}, ["06"], tmp_path / "out")
+    assert given["parameters"]["small_rates"] == [1e-3, 0.01]
+
+
 @pytest.mark.parametrize("text", ["epochs", "=3", ""])
 def test_a_parameter_without_name_or_value_is_refused(capsys, no_course, text):
     assert "NAME=VALUE" in _refused(capsys, "run", "-p", text)

@@ -21,6 +21,7 @@ from deepfake_lab.auditing.survey import Audit, audit, facts_table
 from deepfake_lab.data import duplicates, facts, factstore
 from deepfake_lab.data.datasets import COLUMNS, Dataset
 from deepfake_lab.errors import UserError
+from deepfake_lab.locks import lock
 from deepfake_lab.photos import images
 from deepfake_lab.printing import printable_lines
 from deepfake_lab.progress import progress
@@ -243,14 +244,15 @@ def _nothing_missing(target: Path) -> bool:
 def _write(rows: pd.DataFrame, target: Path, settings: dict) -> tuple[dict, pd.DataFrame]:
     """Write the photos that are not there yet; return how each was cut, and what failed."""
     journal = target / _JOURNAL
-    made = _read_journal(journal)
-    there = rows["target"].map(lambda name: name in made and (target / name).is_file())
-    todo = list(rows.loc[~there, ["path", "target"]].itertuples(index=False, name=None))
-    parts = [todo[i : i + factstore.CHUNK] for i in range(0, len(todo), factstore.CHUNK)]
     work = partial(_write_chunk, str(target), settings)
-    alone = len(todo) < factstore.IN_THIS_PROCESS[facts.PIXELS]
     failed = []
     with journal.open("a", encoding="utf-8") as file:
+        lock(file.fileno(), target)
+        made = _read_journal(journal)
+        there = rows["target"].map(lambda name: name in made and (target / name).is_file())
+        todo = list(rows.loc[~there, ["path", "target"]].itertuples(index=False, name=None))
+        parts = [todo[i : i + factstore.CHUNK] for i in range(0, len(todo), factstore.CHUNK)]
+        alone = len(todo) < factstore.IN_THIS_PROCESS[facts.PIXELS]
         results = factstore.in_processes(work, parts, alone)
         for results_of_part in progress(results, "writing photos", len(parts)):
             for name, result in results_of_part:
@@ -314,7 +316,7 @@ def _finish(
     _write_whole(target / _LEFT_OUT, left_out.to_csv(index=False))
     _write_whole(target / "manifest.csv", manifest.to_csv(index=False))
     _write_whole(target / _SETTINGS, json.dumps(settings | {"complete": True}, indent=2) + "\n")
-    (target / _JOURNAL).unlink()
+    (target / _JOURNAL).unlink(missing_ok=True)
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import difflib
+import math
 import os
 import re
 import sys
@@ -248,6 +249,11 @@ def _checked(
         wanted = types[name].partition("[")[0]  # list[str]: a list
         if wanted == "float" and kind == "str" and _EXPONENT.fullmatch(value):
             checked[name] = float(value)
+        elif wanted == "list" and kind == "list":
+            checked[name] = [
+                float(part) if isinstance(part, str) and _EXPONENT.fullmatch(part) else part
+                for part in value
+            ]
         elif kind != wanted and (wanted, kind) != ("float", "int") and wanted not in ("", "None"):
             quoted = f"; put it in quotes: {name}: '{value}'" if wanted == "str" else ""
             raise UserError(
@@ -255,6 +261,10 @@ def _checked(
             )
         elif name == "seed" and kind == "int" and not 0 <= value < 2**32:
             raise UserError(f"The parameter 'seed' must lie in 0 to 2**32 - 1: {value} does not.")
+        elif name == "max_photos" and kind == "int" and (value < 0 or value == 1):
+            raise UserError(f"The parameter 'max_photos' must be 0 (all), or 2 or more: {value}.")
+        elif kind == "float" and not math.isfinite(value):
+            raise UserError(f"The parameter '{name}' must be a number: {value} is none.")
     return checked
 
 

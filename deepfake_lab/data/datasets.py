@@ -7,6 +7,7 @@ are looked at, groups are found and missing splits are made. From here on a labe
 
 import hashlib
 import os
+import warnings
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,14 +105,16 @@ def read_dataset(
         folder: a path or a short name, see :func:`deepfake_lab.paths.data_folder`.
         layout: one of :data:`LAYOUTS`, or ``auto`` to find out.
         seed: of the splits that are made here.
-        must_split: refuse data of which no splits can be made; else all of it is called train.
+        must_split: refuse data of which no splits can be made; else all of it is called train,
+            and data of one label are not split.
         both_labels: refuse data of one label alone; else it may be a part of what is joined.
         unsplit: what all of it is called where the data have no splits; by default they are made.
 
     Raises:
         UserError: no such folder, no images, only one of the two labels, labels that contradict
-            one another, or an unknown layout.
+            one another, an unknown layout, or a seed that no generator takes.
     """
+    check_seed(seed)
     if layout != "auto" and layout not in LAYOUTS:
         raise UserError(f"Unknown layout '{layout}'; known: auto, {', '.join(LAYOUTS)}.")
     root = paths.data_folder(folder)
@@ -204,6 +207,12 @@ def _one_split_each(manifest: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     return manifest.assign(split=to.map(dict(enumerate(SPLITS)))), [note]
 
 
+def check_seed(seed: int) -> None:
+    """Raise a :class:`UserError` for a seed that no generator takes."""
+    if not 0 <= seed < 2**32:
+        raise UserError(f"seed={seed}: a seed lies in 0 to 2**32 - 1.")
+
+
 def limit_photos(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.DataFrame:
     """Return the manifest with at most so many photos of each split, both labels alike.
 
@@ -211,10 +220,19 @@ def limit_photos(manifest: pd.DataFrame, at_most: int, seed: int = 0) -> pd.Data
         manifest: as :func:`read_dataset` makes it.
         at_most: photos per split; 0 for all.
         seed: of the choice.
+
+    Raises:
+        UserError: fewer than one photo of each label, or a seed that no generator takes.
     """
     if not at_most:
         return manifest
-    each = max(1, at_most // len(LABELS))
+    check_seed(seed)
+    each = at_most // len(LABELS)
+    if each < 1:
+        raise UserError(
+            f"At most {at_most} photos of each split: give {len(LABELS)} or more, so that both "
+            "labels are there, or 0 for all."
+        )
     parts = [
         rows.sample(min(each, len(rows)), random_state=seed)
         for _, rows in manifest.groupby(["split", "label"])
@@ -347,15 +365,21 @@ def _one_fold(frame: pd.DataFrame, folds: int, seed: int) -> pd.Index:
     from sklearn.model_selection import StratifiedGroupKFold
 
     groups = frame.groupby("label")["group"].nunique()
-    if len(groups) < 2 or groups.min() < folds:
-        listed = ", ".join(f"{count} {label}" for label, count in groups.items())
-        raise UserError(
-            f"Too few images to make splits: {listed} groups, {folds} of each label needed; "
-            "bring more images, or sort them into train/, valid/ and test/ yourself."
-        )
-    strata = frame["label"] + "/" + frame["source"].astype(str)
-    if strata.value_counts().max() < folds:  # no source could lie in every fold
-        strata = frame["label"]
+    sources = frame["label"] + "/" + frame["source"].astype(str)
     cutter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    _, fold = next(cutter.split(frame, strata, frame["group"]))
-    return frame.index[fold]
+    if groups.min() >= folds:
+        for strata in (sources, frame["label"]):
+            if strata.value_counts().max() < folds:  # no source could lie in every fold
+                continue
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+                cut = list(cutter.split(frame, strata, frame["group"]))
+            # Few groups of several sources can leave a fold without one of the labels.
+            for both in cut:
+                if all(frame["label"].iloc[part].nunique() == len(groups) for part in both):
+                    return frame.index[both[1]]
+    listed = ", ".join(f"{count} {label}" for label, count in groups.items())
+    raise UserError(
+        f"Too few images to make splits: {listed} groups, {folds} of each label needed; "
+        "bring more images, or sort them into train/, valid/ and test/ yourself."
+    )

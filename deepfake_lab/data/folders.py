@@ -190,7 +190,8 @@ def says_more(folder: str) -> bool:
 
 def _tokens(folder: str) -> list[str]:
     spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder)
-    return [token for token in re.split(r"[^a-z]+", spaced.lower()) if token]
+    joined = re.sub(r"\bun[^a-z]+(?=[a-z])", "un", re.sub(r"[^a-z]+", " ", spaced.lower()))
+    return joined.split()  # `un-edited` is unedited
 
 
 def _negated_in(token: str, words: dict[str, str]) -> Iterator[str]:

@@ -73,7 +73,7 @@ def detect(listing: Listing) -> str:
     table = listing.table("data.csv")
     if table and {"images_id", "label"} <= set(columns(listing.root / table)):
         return "hardfakevsrealfaces"
-    if _ciplab_folders(listing):
+    if _ciplab_folders(listing) and not _other_labels(listing):
         return "ciplab"
     if _capital_splits(listing):
         return "deepfake-and-real-images"
@@ -318,6 +318,12 @@ def _ciplab_folders(listing: Listing) -> dict[str, str]:
         if name in ("training_real", "training_fake"):
             found[folder] = name.removeprefix("training_")
     return found if set(found.values()) == set(LABELS) else {}
+
+
+def _other_labels(listing: Listing) -> bool:
+    """Return whether folders beside ciplab's two say a label, as `testing_real` does."""
+    folders = {file.rpartition("/")[0] for file in listing.images} - set(_ciplab_folders(listing))
+    return any(word_in(posixpath.basename(folder), LABEL_WORDS) for folder in folders)
 
 
 def _capital_splits(listing: Listing) -> bool:

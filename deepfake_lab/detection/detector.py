@@ -351,8 +351,15 @@ class Detector:
 
         Returns:
             For each photo the answer, or why it could not be read.
+
+        Raises:
+            UserError: one photo in place of several, or another number of names than of photos.
         """
-        names = names or [""] * len(photos)
+        if isinstance(photos, str | Path | bytes):
+            raise UserError("Give a sequence of photos; for a single one there is predict().")
+        if len(names) not in (0, len(photos)):
+            raise UserError(f"{len(photos)} photos, but {len(names)} names: give each its own.")
+        names = list(names) or [""] * len(photos)
         seen = [
             self._look(photo, name, change, preview, most_faces)
             for photo, name in zip(photos, names)

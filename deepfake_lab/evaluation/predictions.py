@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from deepfake_lab import paths
+from deepfake_lab.data.tables import LABELS
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
 from deepfake_lab.evaluation import views
@@ -153,12 +154,23 @@ def answered(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have an answer.
 
     Raises:
-        UserError: a column is missing.
+        UserError: a column is missing, or a label, verdict or group of an answer cannot be one.
     """
     missing = {"label", "group", "source", "p_fake", "verdict"} - set(predictions.columns)
     if missing:
         raise UserError(f"The predictions lack the column {', '.join(sorted(missing))}.")
-    return predictions[predictions["p_fake"].notna()]
+    rows = predictions[predictions["p_fake"].notna()]
+    for column, known in (("label", LABELS), ("verdict", ("REAL", "FAKE"))):
+        odd = rows[column][~rows[column].isin(known)]
+        if len(odd):
+            raise UserError(
+                f"The predictions have the {column} {odd.iloc[0]!r}; known: {', '.join(known)}."
+            )
+    if rows["group"].isna().any():
+        raise UserError(
+            "Predictions without a group: say which photos belong together, or give each its own."
+        )
+    return rows
 
 
 def check_both_labels(rows: pd.DataFrame) -> None:

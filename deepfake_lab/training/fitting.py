@@ -104,7 +104,8 @@ def fit(
     settings = {
         "weights": [list(weights.shape) for weights in model.weights],
         "image_size": train.image_size,
-        "photos": len(train.manifest), "which": _fingerprint(train), "epochs": epochs,
+        "photos": len(train.manifest), "which": _fingerprint(train),
+        "validated_on": _fingerprint(valid), "epochs": epochs,
         "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment,
         "mix": mix and asdict(mix), "warmup": warmup, "average": average, "keep": keep,
         "seed": seed, "consistency": consistency,
@@ -134,6 +135,8 @@ def _fingerprint(photos: Split) -> str:
     some = np.linspace(0, len(photos.manifest) - 1, min(64, len(photos.manifest)), dtype=int)
     digest = hashlib.blake2b(photos.labels.tobytes(), digest_size=8)
     digest.update(np.ascontiguousarray(photos.frames[some]).tobytes())
+    if "fingerprint" in photos.manifest:
+        digest.update("\n".join(photos.manifest["fingerprint"]).encode())
     return digest.hexdigest()
 
 

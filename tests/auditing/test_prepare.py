@@ -14,6 +14,7 @@ from deepfake_lab.auditing.neutral import prepare
 from deepfake_lab.cli import main
 from deepfake_lab.data.datasets import read_dataset
 from deepfake_lab.errors import UserError
+from deepfake_lab.locks import lock
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 
@@ -185,6 +186,17 @@ def test_a_photo_that_was_removed_from_a_finished_copy_is_made_again(own_photos,
         (copy / removed).unlink()
         assert len(prepare(own_photos, copy, size=64).after.dataset.manifest) == len(made)
         assert (copy / removed).is_file()
+
+
+def test_two_at_once_are_told_apart(own_photos, tmp_path):
+    out = tmp_path / "copy"
+    prepare(own_photos, out, size=64)
+    next(out.rglob("*.jpg")).unlink()
+    with (out / module._JOURNAL).open("a") as other:
+        lock(other.fileno(), out)
+        with pytest.raises(UserError, match="Another run is writing"):
+            prepare(own_photos, out, size=64)
+    prepare(own_photos, out, size=64)
 
 
 @pytest.mark.parametrize("content", [b'{"size": 6', b"[]", b"\xff"])

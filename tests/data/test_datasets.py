@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from deepfake_lab.data import datasets
 from deepfake_lab.data.datasets import Dataset, join, limit_photos, read_dataset
 from deepfake_lab.errors import UserError
 
@@ -488,6 +489,49 @@ def test_data_made_for_testing_alone_stays_so(tmp_path):
     data = read_dataset(tmp_path)
     assert counts(data) == {"train": (0, 0), "valid": (0, 0), "test": (12, 12)}
     assert any("only be evaluated on" in note for note in data.notes)
+
+
+def test_every_split_that_is_made_holds_both_labels():
+    rng = np.random.default_rng(0)
+    for case in range(40):
+        groups = [("fake", f"s{i % 4}", f"f{i}") for i in range(7)]
+        groups += [("real", f"s{i % 3}", f"r{i}") for i in range(8)]
+        rows = [group for group in groups for _ in range(rng.integers(1, 12))]
+        frame = pd.DataFrame(rows, columns=["label", "source", "group"]).assign(split=None)
+        made, _ = datasets._with_splits(frame, case % 3, must_split=True)
+        assert made.groupby("split")["label"].nunique().to_dict() == dict.fromkeys(
+            ("train", "valid", "test"), 2
+        )
+        assert (made.groupby("group")["split"].nunique() == 1).all()
+
+
+def test_photos_of_one_label_that_are_to_be_joined_get_splits_of_their_own(tmp_path):
+    put(tmp_path / "cameras" / "real", "", [f"{i}.jpg" for i in range(10)], 0)
+    put(tmp_path / "generator" / "fake", "", [f"{i}.jpg" for i in range(10)], 100)
+    parts = [read_dataset(tmp_path / name, both_labels=False) for name in ("cameras", "generator")]
+    assert counts(join(parts)) == {"train": (6, 6), "valid": (2, 2), "test": (2, 2)}
+
+
+@pytest.mark.parametrize("at_most", [-1, 1])
+def test_a_limit_that_leaves_a_label_out_is_refused(tmp_path, at_most):
+    data = read_dataset(make_140k(tmp_path))
+    with pytest.raises(UserError, match="give 2 or more"):
+        limit_photos(data.manifest, at_most)
+
+
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path):
+    with pytest.raises(UserError, match="seed=-1"):
+        read_dataset(make_plain(tmp_path), seed=-1)
+
+
+def test_folders_called_after_splits_and_labels_are_no_ciplab(tmp_path):
+    for split, number in (("training", 6), ("validation", 3), ("testing", 2)):
+        for label, first in (("real", 0), ("fake", 100)):
+            names = [f"{split}{i}.jpg" for i in range(number)]
+            put(tmp_path / f"{split}_{label}", "", names, first + 20 * number)
+    data = read_dataset(tmp_path)
+    assert data.layout == "plain" and data.problems.empty
+    assert counts(data) == {"train": (6, 6), "valid": (3, 3), "test": (2, 2)}
 
 
 def test_photos_can_be_limited_alike_for_both_labels(tmp_path):

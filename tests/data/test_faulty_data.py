@@ -285,7 +285,8 @@ def test_a_table_of_column_names_alone_says_so(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("not_real", "fake"), ("non-fake", "real"), ("no-deepfake", "real"), ("NotReal", "fake"),
+    [("not_real", "fake"), ("non-fake", "real"), ("un-edited", "real"), ("UnAltered", "real"),
+     ("un_real", None), ("no-deepfake", "real"), ("NotReal", "fake"),
      ("nonfake", "real"), ("unaltered", "real"), ("unmanipulated", "real"), ("not a fake", "real"),
      ("unreal", None), ("no_mask_real", None), ("real_not", None), ("altered", "fake"),
      ("training_fake", "fake"), ("RealFaces", "real"), ("Notes", None)],

@@ -475,6 +475,21 @@ def test_an_answer_in_plain_text_is_short(detector):
     assert len(shown) < 1500 and "array" not in shown and "verdict=" in shown
 
 
+@pytest.mark.parametrize(
+    ("photos", "names", "says"),
+    [(FILES[:3], ["x"], "3 photos, but 1 names"), (str(FILES[0]), [], "sequence of photos"),
+     (FILES[0], [], "sequence of photos")],
+)  # fmt: skip
+def test_no_photo_is_dropped_where_several_are_judged(detector, photos, names, says):
+    with pytest.raises(UserError, match=says):
+        detector.judge(photos, names)
+
+
+def test_names_of_photos_may_be_an_array(detector):
+    (answer,) = detector.judge(FILES[:1], np.array(["a.jpg"]))
+    assert answer.name == "a.jpg"
+
+
 def test_pictures_are_judged_like_files(detector):
     image = Image.open(FILES[0])
     array = np.asarray(image.convert("RGB"))

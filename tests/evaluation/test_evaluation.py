@@ -82,6 +82,19 @@ def test_a_missing_column_is_named():
         evaluate(_predictions(LABELS, NOISY).drop(columns="group"))
 
 
+@pytest.mark.parametrize(
+    ("column", "odd", "says"),
+    [("label", "FAKE", "the label 'FAKE'; known: real, fake"),
+     ("verdict", "fake", "the verdict 'fake'; known: REAL, FAKE"),
+     ("group", None, "without a group")],
+)  # fmt: skip
+def test_what_cannot_be_measured_is_named(column, odd, says):
+    rows = _predictions(LABELS, NOISY).astype({"group": object})
+    rows.loc[3, column] = odd
+    with pytest.raises(UserError, match=says):
+        evaluate(rows)
+
+
 def test_fake_is_the_positive_class_whatever_the_labels_sort_like():
     # Three of the four pairs of (fake, real) are in order. With "fake" < "real" as strings,
     # scikit-learn alone would take real for positive and say 0.25.

@@ -287,6 +287,10 @@ def test_a_checkpoint_of_other_photos_or_another_model_is_refused(resumed, split
     for other in others.values():
         with pytest.raises(UserError, match="another model or other photos"):
             _train(splits | {"train": other}, resumed[2])
+    valid = splits["valid"]
+    other = replace(valid, frames=valid.frames[::-1].copy())
+    with pytest.raises(UserError, match="another model or other photos"):
+        _train(splits | {"valid": other}, resumed[2])
     with np.load(resumed[2]) as saved:
         note = json.loads(str(saved["note"]))
     assert note["settings"]["image_size"] == SIZE and len(note["settings"]["weights"]) > 10
