@@ -222,13 +222,17 @@ def _spread_of_the_seeds(answer: float, *, scores: list[float]) -> bool | str:
     right = float(np.std(scores, ddof=1)) if len(scores) > 1 else math.nan
     if math.isnan(right):
         return math.isnan(answer) or "One run alone has no spread: the answer is float('nan')."
-    if _close(answer, right, min(5e-4, 0.02 * right)):
-        return True
-    if _close(answer, np.ptp(scores), 5e-4):
+    told = {kind: abs(answer - value) for kind, value in (
+        ("right", right), ("range", np.ptp(scores)), ("all of them", np.std(scores))
+    )}  # fmt: skip
+    nearest = min(told, key=lambda kind: told[kind])
+    if told[nearest] > 5e-4:
+        return False
+    if nearest == "range":
         return "That is the distance from the lowest to the highest. Take the standard deviation."
-    if _close(answer, float(np.std(scores)), 5e-4):
+    if nearest == "all of them":
         return "Nearly: of a few runs drawn from many, divide by one less than their number (ddof)."
-    return False
+    return True
 
 
 @exercise(

@@ -213,17 +213,33 @@ class FolderWords:
         self._within: dict[str, set[str]] = {}  # folder -> what those directly inside it say
         self._below: dict[str, set[str]] = {}  # folder -> what those at any depth say
         self._speaking: dict[str, set[str]] = {}  # folder -> those directly inside it that say any
+        plain: dict[str, set[str]] = {}  # folder -> what plain names at any depth say
+        literal: dict[str, set[str]] = {}  # the same of the labels' own words
         for folder in self._class_folders:
             said: set[str] = set()
+            plainly: set[str] = set()
+            literally: set[str] = set()
             while folder:
                 parent, _, name = folder.rpartition("/")
                 word = self._word(parent, name)
                 if word:
                     said.add(word)
+                    if not says_more(name):
+                        plainly.add(word)
+                        literally |= {word} & set(_tokens(name))
                     self._within.setdefault(parent, set()).add(word)
                     self._speaking.setdefault(parent, set()).add(folder)
                 self._below.setdefault(parent, set()).update(said)
+                plain.setdefault(parent, set()).update(plainly)
+                literal.setdefault(parent, set()).update(literally)
                 folder = parent
+        # `deepfakes/` with a `real/` and a `fake/` inside is a data set, not a label.
+        self._collections = {
+            folder
+            for folder in plain
+            if len(literal[folder]) > 1
+            or (len(plain[folder]) > 1 and says_more(folder.rpartition("/")[2]))
+        }
 
     def _word(self, parent: str, name: str) -> str | None:
         return word_in(name, self._words)
@@ -232,9 +248,9 @@ class FolderWords:
         """Return what the nearest folder says, and whether one further up contradicts it.
 
         Only folders that hold images themselves, or are class folders themselves, can contradict: a
-        collection may well be called `deepfakes` and have a folder `real` inside. A class folder
-        lies beside one that says something else, and not all of these hold folders of both: in
-        `original/{real,fake}` and `synthetic/{real,fake}` the nearest folders are meant.
+        collection may well be called `deepfakes` and have folders `real` and `fake` inside. A class
+        folder lies beside one that says something else, and not all of these hold folders of both:
+        in `original/{real,fake}` and `synthetic/{real,fake}` the nearest folders are meant.
         """
         folder = file.rpartition("/")[0]
         if folder not in self._said:
@@ -250,7 +266,11 @@ class FolderWords:
                 said = word
             elif word not in (None, said) and (
                 folder in self._class_folders
-                or (len(self._within[parent]) > 1 and not self._all_hold_both(parent))
+                or (
+                    len(self._within[parent]) > 1
+                    and folder not in self._collections
+                    and not self._all_hold_both(parent)
+                )
             ):
                 return said, True
             folder = parent
@@ -282,7 +302,7 @@ class SplitFolders(FolderWords):
 
     def _word(self, parent: str, name: str) -> str | None:
         word = word_in(name, SPLIT_WORDS)
-        if word is None or not says_more(name):
+        if word is None or set(_tokens(name)) <= {*SPLIT_WORDS, *LABEL_WORDS, *_FILLERS}:
             return word
         beside = self._beside[parent]
         labelled = any(word_in(folder, LABEL_WORDS) for folder in parent.split("/"))

@@ -33,6 +33,7 @@ from deepfake_lab.data.folders import (
 )
 from deepfake_lab.data.tables import (
     LABELS,
+    MISSING,
     checked_words,
     coding_by_folders,
     columns,
@@ -202,6 +203,7 @@ def read_manifest(listing: Listing) -> Reading:
         )
     table = listing.root / name
     frame = read_table(table, {"path", "label"})
+    unnamed = _no_names(frame)
     for column in set(frame.columns) - {"path"}:  # the name of a file may end in a blank
         plain = frame[column].str.strip()
         frame[column] = plain.where(plain != "")
@@ -221,7 +223,7 @@ def read_manifest(listing: Listing) -> Reading:
     base = posixpath.dirname(name)
     written = frame.pop("path")
     frame["file"] = [_inside(listing.root, base, path) for path in written]
-    notes = _find_otherwise(listing, name, written, frame)
+    notes = unnamed + _find_otherwise(listing, name, written, frame)
     here = set(listing.images)
     if not frame["file"].isin(here).any():
         raise UserError(
@@ -321,9 +323,10 @@ def _ciplab_folders(listing: Listing) -> dict[str, str]:
 
 
 def _other_labels(listing: Listing) -> bool:
-    """Return whether folders beside ciplab's two say a label, as `testing_real` does."""
+    """Return whether folders beside ciplab's two are like them, as `testing_real` is."""
     folders = {file.rpartition("/")[0] for file in listing.images} - set(_ciplab_folders(listing))
-    return any(word_in(posixpath.basename(folder), LABEL_WORDS) for folder in folders)
+    names = map(posixpath.basename, folders)
+    return any(word_in(name, LABEL_WORDS) and word_in(name, SPLIT_WORDS) for name in names)
 
 
 def _capital_splits(listing: Listing) -> bool:
@@ -425,6 +428,25 @@ def _folders_contradict(table: str, frame: pd.DataFrame) -> list[str]:
         f"{sum(other):,} of {len(frame):,} photos lie in a folder that says the other label than "
         f"{table}, which is followed; the first: {first['file']} is called {first['label']}"
     ]
+
+
+def _no_names(frame: pd.DataFrame) -> list[str]:
+    """Empty a column of groups that says `NA` for every photo; return a note where some say so.
+
+    R writes `NA` for what is missing, and a person or a source may be called so.
+    """
+    if "group" not in frame:
+        return []
+    none = frame["group"].isin(MISSING)
+    if (none | frame["group"].isna()).all():
+        frame["group"] = frame["group"].mask(none)
+    elif none.sum() > 1:
+        word = frame.loc[none, "group"].iloc[0]
+        return [
+            f"{none.sum():,} photos have the group '{word}', which is taken for a name: leave the "
+            "cell empty where nothing is known"
+        ]
+    return []
 
 
 def _plain_spelling(path: str) -> str:

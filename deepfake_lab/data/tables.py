@@ -16,12 +16,16 @@ from deepfake_lab.photos.images import EXTENSIONS
 
 LABELS = ("real", "fake")
 
+#: What programs write into a cell that has no value.
+MISSING = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+
 
 def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     """Return a CSV file as strings, NaN where a cell is empty; the index is the line in the file.
 
     As spreadsheets write it: separated by commas, semicolons or tabs, with or without a line
     `sep=;`, in UTF-8, UTF-16 or Windows' own alphabet. Names of columns come back in small letters.
+    A person or a source may be called `NA`; of a label, a split or an id that means a missing one.
 
     Raises:
         UserError: it is no CSV file, a line has more cells than the header, a column is there
@@ -35,7 +39,7 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
         frame = pd.read_csv(
             io.StringIO(text),
             dtype=str,
-            keep_default_na=False,  # a person may be called NA, a source "null"
+            keep_default_na=False,
             na_values=[""],
             sep=separator,
             skip_blank_lines=False,
@@ -49,6 +53,8 @@ def read_table(path: Path, wanted: set[str]) -> pd.DataFrame:
     names = Counter(name.strip().lower() for name in written_names if name.strip())
     if twice := [name for name, times in names.items() if times > 1]:
         raise UserError(f"{path} has the column {twice[0]} twice: remove one of them.")
+    for column in {"label", "split", "id", "images_id"} & set(frame.columns):
+        frame[column] = frame[column].mask(frame[column].isin(MISSING))
     missing = wanted - set(frame.columns)
     if missing:
         raise UserError(

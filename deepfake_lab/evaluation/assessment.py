@@ -160,7 +160,8 @@ def check_out(folder: str | Path, data: Sequence[str | Path] = ()) -> Path:
         raise UserError(f"{folder} holds an evaluation already; name another folder.")
     if paths.detector_file(folder).exists():
         raise UserError(f"{folder} holds a detector and its own evaluation; name another folder.")
-    for name in appendix.FILES:
+    pictures = [f"figures/{file.name}" for file in sorted((folder / "figures").glob("*.png"))]
+    for name in (*appendix.FILES, *pictures):
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, which would be replaced; name another folder.")
     return paths.check_writable(folder)

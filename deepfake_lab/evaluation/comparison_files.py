@@ -66,11 +66,11 @@ def check_folder(folder: Path) -> None:
     """Raise a :class:`UserError` where a file would be replaced that no comparison has written."""
     if (folder / "comparison.html").is_file():
         return
-    for name, ending in product(_TITLES, ("csv", "parquet", "md", "tex")):
-        if (folder / f"{name}.{ending}").exists():
-            raise UserError(
-                f"{folder} holds {name}.{ending}, and no comparison: name another folder."
-            )
+    tables = [f"{name}.{end}" for name, end in product(_TITLES, ("csv", "parquet", "md", "tex"))]
+    pictures = [f"figures/{file.name}" for file in sorted((folder / "figures").glob("*.png"))]
+    for name in (*tables, *pictures):
+        if (folder / name).exists():
+            raise UserError(f"{folder} holds {name}, and no comparison: name another folder.")
 
 
 def save(found: Comparison, folder: Path, failed: pd.DataFrame | None = None) -> Path:
@@ -86,6 +86,8 @@ def save(found: Comparison, folder: Path, failed: pd.DataFrame | None = None) ->
     tables = {"runs": found.runs, "settings": found.settings, "differences": found.differences}
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        # What is cut off here is known as a comparison when it is begun again.
+        (folder / "comparison.html").write_text("This comparison was not finished.\n")
         for name, table in tables.items():
             for ending in ("csv", "parquet"):
                 save_table(table, folder / f"{name}.{ending}")

@@ -127,7 +127,9 @@ class Keeper(keras.callbacks.Callback):
         try:
             with np.load(file) as saved:
                 note = json.loads(str(saved["note"]))
-                if note["settings"] != self._settings:
+                # One of an earlier version knows less of its photos.
+                known = {key: self._settings.get(key) for key in note["settings"]}
+                if note["settings"] != known:
                     raise UserError(
                         f"{file} holds a training with other settings, another model or other "
                         "photos: repeat those to go on, or delete the file to begin anew."

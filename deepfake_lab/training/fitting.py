@@ -105,7 +105,8 @@ def fit(
         "weights": [list(weights.shape) for weights in model.weights],
         "image_size": train.image_size,
         "photos": len(train.manifest), "which": _fingerprint(train),
-        "validated_on": _fingerprint(valid), "epochs": epochs,
+        "files": _files(train), "validated_on": [_fingerprint(valid), _files(valid)],
+        "epochs": epochs,
         "learning_rate": learning_rate, "batch_size": batch_size, "augment": augment,
         "mix": mix and asdict(mix), "warmup": warmup, "average": average, "keep": keep,
         "seed": seed, "consistency": consistency,
@@ -135,9 +136,15 @@ def _fingerprint(photos: Split) -> str:
     some = np.linspace(0, len(photos.manifest) - 1, min(64, len(photos.manifest)), dtype=int)
     digest = hashlib.blake2b(photos.labels.tobytes(), digest_size=8)
     digest.update(np.ascontiguousarray(photos.frames[some]).tobytes())
-    if "fingerprint" in photos.manifest:
-        digest.update("\n".join(photos.manifest["fingerprint"]).encode())
     return digest.hexdigest()
+
+
+def _files(photos: Split) -> str:
+    """Return what changes with any file of a split; "" where the manifest does not know them."""
+    if "fingerprint" not in photos.manifest:
+        return ""
+    known = "\n".join(photos.manifest["fingerprint"].astype(str))
+    return hashlib.blake2b(known.encode(), digest_size=8).hexdigest()
 
 
 def fit_head(

@@ -46,6 +46,7 @@ def said(capsys, name, answer, **facts):
         ("06 spread of the seeds", 0.1, {"scores": [0.7, 0.8, 0.9]}),
         ("06 spread of the seeds", math.nan, {"scores": [0.7]}),
         ("06 spread of the seeds", 0.002, {"scores": [0.700, 0.702, 0.704]}),
+        ("06 spread of the seeds", 0.012, {"scores": [0.910, 0.9345, 0.921]}),
         ("06 more than luck", True, {"differences": LUCK}),
         ("06 more than luck", False, {"differences": LUCK.iloc[:0]}),
         ("06 how many pairs", 28, {"settings": 8}),

@@ -154,6 +154,13 @@ def test_ciplab_is_read_with_its_difficulty(tmp_path):
     assert fakes["difficulty"].value_counts().to_dict() == {"easy": 10, "mid": 10, "hard": 10}
 
 
+def test_ciplab_is_known_beside_other_folders(tmp_path):
+    make_ciplab(tmp_path / "real_and_fake_face")
+    put(tmp_path / "my_fakes", "", ["1.jpg"], 0)
+    data = read_dataset(tmp_path)
+    assert data.layout == "ciplab" and data.problems["file"].tolist() == ["my_fakes/1.jpg"]
+
+
 def test_the_second_copy_in_the_ciplab_download_is_read_once(tmp_path):
     make_ciplab(tmp_path / "real_and_fake_face")
     make_ciplab(tmp_path / "real_and_fake_face_detection/real_and_fake_face")

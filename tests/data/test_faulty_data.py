@@ -13,7 +13,7 @@ from PIL import Image
 
 from deepfake_lab.data import factstore
 from deepfake_lab.data.datasets import read_dataset
-from deepfake_lab.data.folders import LABEL_WORDS, SplitFolders, word_in
+from deepfake_lab.data.folders import LABEL_WORDS, FolderWords, SplitFolders, word_in
 from deepfake_lab.data.kaggle import download
 from deepfake_lab.data.tables import read_written
 from deepfake_lab.errors import UserError
@@ -538,6 +538,24 @@ def test_what_a_folder_is_called_does_not_depend_on_the_folder_beside_it(
     assert inside.sum() == 6 and data.manifest["label"][inside].nunique() == 1
 
 
+@pytest.mark.parametrize(
+    "folders",
+    [["real_extra", "deepfake_database/train/real", "deepfake_database/train/df",
+      "deepfake_database/validation/real", "deepfake_database/validation/forged"],
+     ["real", "deepfakes_dataset/real", "deepfakes_dataset/fake"],
+     ["deepfake_timit/real", "deepfake_timit/fake", "celeb_real/real", "celeb_real/fake",
+      "openforensics_synthetic/fake", "real_vs_fake/real"],
+     ["original/real", "original/fake", "synthetic/real", "synthetic/fake", "generated/fake"]],
+    ids=["mesonet", "one", "several", "beside a label"],
+)  # fmt: skip
+def test_a_collection_with_both_labels_inside_keeps_them_whatever_lies_beside_it(folders):
+    words = FolderWords([f"{folder}/1.jpg" for folder in folders], LABEL_WORDS)
+    said = {folder: words.of(f"{folder}/1.jpg") for folder in folders}
+    assert not any(contradicted for _, contradicted in said.values())
+    nearest = {folder: word_in(folder.rpartition("/")[2], LABEL_WORDS) for folder in folders}
+    assert all(label == (nearest[folder] or "fake") for folder, (label, _) in said.items())
+
+
 def test_a_name_that_holds_the_word_of_a_label_among_others_is_said(tmp_path):
     put(tmp_path)
     put(tmp_path, "RealVisXL", "fake_faces", name="more{}{}.jpg")
@@ -573,6 +591,24 @@ def test_a_person_or_source_may_have_a_name_that_looks_like_none(tmp_path, name)
     assert (data["group"] == name).sum() == 2
     data.to_csv(tmp_path / "again.csv", index=False)
     assert set(read_written(tmp_path / "again.csv")["source"]) == {name}
+
+
+def test_a_table_of_R_says_NA_for_what_is_missing(tmp_path):
+    put(tmp_path, number=12)
+    photos = sorted(tmp_path.rglob("*.jpg"))
+
+    def read(group):
+        rows = [
+            f"{photo.relative_to(tmp_path).as_posix()},{photo.parent.name},NA,{group(i)}"
+            for i, photo in enumerate(photos)
+        ]
+        (tmp_path / "manifest.csv").write_text("\n".join(["path,label,split,group", *rows]))
+        return read_dataset(tmp_path)
+
+    data = read(lambda i: "NA")
+    assert data.groups_from == "likeness" and data.manifest["split"].nunique() == 3
+    data = read(lambda i: f"p{i}" if i % 6 else "NA")
+    assert any("4 photos have the group 'NA'" in note for note in data.notes)
 
 
 def put_140k(root, ids, codes, split=""):

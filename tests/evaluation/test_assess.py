@@ -359,8 +359,9 @@ def test_the_command_writes_over_no_other_evaluation(run_folder, tmp_path, capsy
     assert (tmp_path / "report.md").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "sources.csv", "predictions.csv"])
+@pytest.mark.parametrize("name", ["metrics.json", "sources.csv", "figures/a.png"])
 def test_an_evaluation_replaces_no_file(tmp_path, name):
+    (tmp_path / "figures").mkdir()
     (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=f"holds {name}"):
         check_out(tmp_path)

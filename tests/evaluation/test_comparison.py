@@ -11,6 +11,7 @@ import yaml
 
 from deepfake_lab.cli import main
 from deepfake_lab.errors import UserError
+from deepfake_lab.evaluation import comparison_files
 from deepfake_lab.evaluation.comparison import compare_settings, holm
 from deepfake_lab.evaluation.comparison_files import conclusion, save, summary
 from deepfake_lab.evaluation.predictions import evaluate
@@ -292,6 +293,14 @@ def test_a_comparison_replaces_no_file_of_somebody(found, tmp_path):
     with pytest.raises(UserError, match="and no comparison: name"):
         save(found, tmp_path)
     assert (tmp_path / "runs.csv").read_text() == "mine"
+
+
+def test_a_comparison_that_was_cut_off_can_be_repeated(found, tmp_path, monkeypatch):
+    monkeypatch.setattr(comparison_files, "_save_figures", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        save(found, tmp_path)
+    monkeypatch.undo()
+    save(found, tmp_path)
 
 
 def test_a_comparison_is_saved_for_a_spreadsheet_a_paper_and_a_browser(found, tmp_path):
