@@ -395,7 +395,7 @@ def _run(options: argparse.Namespace) -> int:
     verdict = first_verdict(folder)
     if verdict:
         photo, line = verdict
-        print(f"One photo that the detectors have not learned from, {photo}:")
+        print(f"One photo, {photo}:")
         print(line)
     return 0
 

@@ -182,7 +182,8 @@ def test_a_huge_source_weighs_no_more_than_a_large_one():
     assert shares["real/a"] == shares["real/b"]
 
 
-def test_what_most_people_bring_weighs_three_times_as_much():
+def test_a_source_weighs_as_many_times_as_much_as_it_is_emphasised(monkeypatch):
+    monkeypatch.setattr(make_models, "EMPHASIS", {"140k": 3})
     table = pd.DataFrame({"label": ["real"] * 900 + ["fake"] * 100, "source": "140k", "width": 256})
     table.loc[table.index[:400], "source"] = "other"  # 400 of these, 500 of 140k
     shares = make_models.even_shares(table.assign(height=256, family="any"))

@@ -38,6 +38,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from deepfake_lab import auditing, evaluation, paths
+from deepfake_lab.data import seen
 from deepfake_lab.data.datasets import Dataset, join, read_dataset
 from deepfake_lab.detection.detector import Detector
 from deepfake_lab.errors import UserError
@@ -341,6 +342,8 @@ def _measure(options: argparse.Namespace) -> None:
     )
     baseline = options.baseline and assess(Detector.load(options.baseline), DATA)
     record(detector.folder, found, baseline or None)
+    # Thumbnails of photos that cannot be passed on; hashes of the files know them again.
+    seen.leave_out_pictures(detector.folder)
     print(found.summary())
 
 

@@ -313,6 +313,7 @@ def faces(table: pd.DataFrame) -> list[Finding]:
 def _typical(table: pd.DataFrame, signal: str) -> tuple[tuple[str, ...], str]:
     """Return photos of each label in which a signal is as it mostly is, and what it mostly is."""
     column = next((one.columns[0] for one in shortcuts.SIGNALS if one.name == signal), "bytes")
+    alone = signal != shortcuts.TOGETHER  # of all together no single number is the cause
     names: list[str] = []
     medians = []
     for label in ("real", "fake"):
@@ -323,10 +324,10 @@ def _typical(table: pd.DataFrame, signal: str) -> tuple[tuple[str, ...], str]:
         median = rows[column].median()
         nearest = (rows[column] - median).abs().sort_values(kind="stable").index[:3]
         names.extend(rows.loc[nearest, "file"])
-        medians.append(f"{label} {median:.3g}")
+        medians.append(f"{label} {median:{',.0f' if abs(median) >= 1000 else '.3g'}}")
     what = column.replace("_", " ")
     differ = len({median.split()[1] for median in medians}) > 1
-    return tuple(names), f"; median {what}: {', '.join(medians)}" if differ else ""
+    return tuple(names), f"; median {what}: {', '.join(medians)}" if differ and alone else ""
 
 
 def _finding(

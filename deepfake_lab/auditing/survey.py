@@ -151,7 +151,7 @@ def _verdict(measured: pd.DataFrame, found: list[Finding]) -> str:
         what = _listed(list(guilty[:4])) if len(guilty) else "many weak signals together"
         verb = "gives" if len(guilty) == 1 else "give"
         said = (
-            f"A model could score {score:.2f} here without looking at a face: "
+            f"Without a look at a face, the signals measured here score {score:.2f}: "
             f"{what} {verb} the label away"
         )
         if names:

@@ -175,7 +175,7 @@ def kinds_in_words(
         overlap = "do not overlap" if apart else "overlap, so this may be luck"
         yield f"The highest is that of '{best}'; its interval and that of '{second}' {overlap}."
     kinds = by_kind.drop(["all", "macro"], errors="ignore")
-    for name in order:
+    for name in order if len(kinds) > 1 else ():
         value, weakest = min(zip(kinds[name], kinds.index))
         words = "below a coin's 0.5" if value < 0.5 else "a coin has 0.5"
         yield f"'{name}' finds {weakest} worst: {value:.3f}, {words}."

@@ -104,7 +104,7 @@ def read_plain(listing: Listing) -> Reading:
     if not rows:
         raise UserError(_no_labels(listing))
     frame = pd.DataFrame(rows, columns=["file", "label", "split"])
-    notes = _negations_read(frame) + _labels_among_words(frame)
+    notes = _negations_read(frame) + _labels_among_words(frame) + _folders_below(frame)
     if splits.not_read:
         some = ", ".join(f"'{name}'" for name in sorted(splits.not_read)[:3])
         notes.append(f"{len(splits.not_read)} names of folders say no split, for example {some}")
@@ -477,6 +477,28 @@ def _labels_among_words(frame: pd.DataFrame) -> list[str]:
         return []
     some = ", ".join(f"'{name}' is read as {label}" for name, label in odd[:3])
     return [f"names of folders that hold the word of a label among others ({len(odd)}): {some}"]
+
+
+def _folders_below(frame: pd.DataFrame) -> list[str]:
+    """Return a note where a folder that says a label holds several others: of what, is not read."""
+    below: dict[str, set[str]] = {}  # folder that says the label -> folders inside it
+    for folder, label in {
+        (posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])
+    }:
+        inside = ""
+        while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
+            folder, inside = posixpath.split(folder)
+        if inside and word_in(inside, SPLIT_WORDS) is None:
+            below.setdefault(folder, set()).add(inside)
+    notes = []
+    for folder, names in sorted(below.items()):
+        if len(names) > 1:
+            some = ", ".join(sorted(names)[:3])
+            notes.append(
+                f"{len(names)} folders below '{folder}' are not read as sources (such as {some}): "
+                "a manifest.csv with a column source tells them apart"
+            )
+    return notes
 
 
 def _negations_read(frame: pd.DataFrame) -> list[str]:

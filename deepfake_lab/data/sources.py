@@ -5,7 +5,7 @@ source inside it by the name that its manifest gives it. What is not in here is 
 never guessed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -290,11 +290,21 @@ _KNOWN = (
 SOURCES = {(source.name, source.label): source for source in _KNOWN}
 
 
+#: Layout of a download -> the source that it is more of.
+_DOWNLOADS = {
+    "hardfakevsrealfaces": "hardfake",
+    "rvf10k": "140k",
+    "deepfake-and-real-images": "openforensics",
+}
+
+
 def describe(name: str, label: str) -> Source:
     """Return what is known about a source; for an unknown one, that nothing is."""
-    family = PHOTO if label == "real" else name
-    unknown = Source(name, label, family, "not described", UNKNOWN)
-    return SOURCES.get((name, label), unknown)
+    known = SOURCES.get((_DOWNLOADS.get(name, name), label))
+    if known is None:
+        family = PHOTO if label == "real" else name
+        return Source(name, label, family, "not described", UNKNOWN)
+    return known if known.name == name else replace(known, name=name, terms=UNKNOWN)
 
 
 def dataset_name(layout: str, folder_name: str) -> str:
@@ -322,9 +332,11 @@ def with_origin(manifest: pd.DataFrame, data: str) -> pd.DataFrame:
     Args:
         manifest: as :func:`deepfake_lab.data.datasets.read_dataset` makes it, or any frame with
             ``label, source``.
-        data: the name of the data set.
+        data: the name of the data set; where it is empty, labels stay sources.
     """
-    source = manifest["source"].where(manifest["source"] != manifest["label"], data).astype(str)
+    source = manifest["source"].astype(str)
+    if data:
+        source = source.where(source != manifest["label"], data)
     known = pd.Series(
         [describe(name, label).family for name, label in zip(source, manifest["label"])],
         index=manifest.index, dtype=str,

@@ -185,6 +185,12 @@ def _learned_from(detector: Detector, photos: Photos) -> Iterator[str]:
         )
         return
     same, near = known
+    if near is None:
+        near = np.zeros(len(same), bool)
+        yield (
+            "The files that it has learned from are known again, photos that were saved anew are "
+            "not: some of these may be among them."
+        )
     if same.any() or near.any():
         first = photos.manifest["file"].to_numpy()[same | near][0]
         yield (

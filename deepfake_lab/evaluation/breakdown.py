@@ -38,7 +38,7 @@ def prepared(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the answered rows, with ``data`` and ``family``, numbered from 0."""
     rows = answered(predictions)
     if "data" not in rows:
-        rows = with_origin(rows, "all")
+        rows = with_origin(rows, "").assign(data="all")
     return rows.reset_index(drop=True)
 
 

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from deepfake_lab.errors import UserError
@@ -168,10 +169,15 @@ def _views(found: Comparison) -> dict[str, pd.DataFrame]:
     runs = found.runs
     shown: dict[str, pd.Series | list[str]] = {"run": runs["name"]}
     shown |= {name: runs[name] for name in varied(runs)}
-    known = f"{metric}_low" in runs  # a run keeps fewer metrics than can be compared
-    score = _cells(runs, metric, f"{metric}_") if known else runs["measured"].map(views.score)
-    shown |= {"seed": runs["seed"], f"{title} [95%]": score}
-    shown |= {"seconds": runs["seconds"], "data": runs["data"], "commit": runs["commit"].str[:8]}
+    # A run keeps the intervals of some metrics, on all of its own test photos.
+    own = f"{metric}_low" in runs and bool(np.isclose(runs[metric], runs["measured"]).all())
+    score = _cells(runs, metric, f"{metric}_") if own else runs["measured"].map(views.score)
+    shown |= {"seed": runs["seed"], f"{title} [95%]" if own else title: score}
+    shown |= {
+        "seconds of the run": runs["seconds"],
+        "data": runs["data"],
+        "commit": runs["commit"].str[:8],
+    }
     settings = found.settings
     means: dict[str, pd.Series | list[str]] = {
         "setting": settings["setting"], "runs": settings["runs"],

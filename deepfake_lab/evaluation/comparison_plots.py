@@ -49,7 +49,7 @@ def plot_differences(found: Comparison, ax: Axes | None = None) -> Axes:
 
 def plot_parameters(found: Comparison) -> Figure:
     """Show the metric against each parameter that differs, a panel each and a dot per run."""
-    names = [*varied(found.runs), "seed"]
+    names = varied(found.runs) + ["seed"] * (found.runs["seed"].nunique() > 1) or ["seed"]
     figure, axes = plt.subplots(
         1, len(names), figsize=(3.2 * len(names), 3), sharey=True, squeeze=False,
         layout="constrained",
@@ -79,7 +79,8 @@ def plot_learning_curves(
             history = pd.read_csv(file) if file.is_file() else pd.DataFrame()
             if column in history:
                 ax.plot(
-                    np.arange(1, len(history) + 1), history[column], color=f"C{i % 10}", lw=1.2,
+                    np.arange(1, len(history) + 1), history[column], "o-", ms=3, color=f"C{i % 10}",
+                    lw=1.2,
                     label=None if j else setting,
                 )  # fmt: skip
     ax.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))

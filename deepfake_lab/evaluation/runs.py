@@ -39,9 +39,9 @@ def runs_table(places: Iterable[str | Path]) -> pd.DataFrame:
 
     Returns:
         :data:`COLUMNS`: ``name`` (short and unique), ``run`` (its folder's name), ``detector``,
-        ``status`` (``whole``, or why not), ``made`` (UTC), ``seconds`` (of its notebooks), ``data``
-        and the facts of :data:`FACTS`; then each parameter, and each test metric with ``_low`` and
-        ``_high``.
+        ``status`` (``whole``, or why not), ``made`` (UTC), ``seconds`` (of all its notebooks),
+        ``data`` and the facts of :data:`FACTS`; then each parameter, and each test metric with
+        ``_low`` and ``_high``.
 
     Raises:
         UserError: a place without any run.
@@ -214,6 +214,7 @@ def _short_names(table: pd.DataFrame) -> pd.Series:
 def list_runs(runs: pd.DataFrame) -> str:
     """Return a table of runs for a terminal: what each is, and its test AUC."""
     shown = runs[["run", "detector", "made", "seconds", "data", "status"]].copy()
+    shown = shown.rename(columns={"seconds": "seconds of the run"})
     if "roc_auc" in runs:
         ends = runs["roc_auc_low"], runs["roc_auc_high"]
         shown.insert(2, "test AUC", [views.score(*row) for row in zip(runs["roc_auc"], *ends)])

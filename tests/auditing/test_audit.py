@@ -157,7 +157,9 @@ def test_nothing_is_found_twice_under_one_name(found):
 
 
 def test_the_verdict_says_that_jpeg_quality_gives_the_label_away(found):
-    assert re.match(r"A model could score 0\.9\d|A model could score 1\.00", found.verdict)
+    assert re.match(
+        r"Without a look at a face, the signals measured here score (0\.9\d|1\.00)", found.verdict
+    )
     assert "JPEG quality" in found.verdict
     assert "duplicates across" in found.verdict
 
@@ -508,7 +510,7 @@ def test_the_140k_subset_has_no_trivial_shortcut():
 @extra
 def test_the_faces_corpus_is_told_loudly_what_gives_it_away():
     found = audit("faces", faces=500)
-    assert found.verdict.startswith("A model could score 0.8")
+    assert found.verdict.startswith("Without a look at a face, the signals measured here score 0.8")
     for word in ("source", "size", "sharpness"):
         assert word in found.verdict
         assert found.findings.set_index("finding").loc[f"shortcut: {word}", "severity"] == "high"

@@ -247,7 +247,7 @@ def test_the_command_shows_before_and_after(original, tmp_path, capsys):
     assert main(["prepare", str(original), str(tmp_path / "out"), "--size", "64"]) == 0
     said = capsys.readouterr().out
     assert "JPEG quality" in said and "cured" in said
-    assert "Before: A model could score" in said and "After: " in said
+    assert "Before: Without a look at a face" in said and "After: " in said
     assert json.loads((tmp_path / "out/prepared.json").read_text())["complete"] is True
 
 

@@ -556,6 +556,14 @@ def test_a_collection_with_both_labels_inside_keeps_them_whatever_lies_beside_it
     assert all(label == (nearest[folder] or "fake") for folder, (label, _) in said.items())
 
 
+def test_folders_of_generators_that_are_not_read_as_sources_are_said(tmp_path):
+    put(tmp_path, fake="fake/blender")
+    put(tmp_path, real="real/train", fake="fake/faceshop", name="more{}{}.jpg")
+    notes = read_dataset(tmp_path, must_split=False).notes
+    (note,) = [note for note in notes if "not read as sources" in note]
+    assert note.startswith("2 folders below 'fake'") and "blender, faceshop" in note
+
+
 def test_a_name_that_holds_the_word_of_a_label_among_others_is_said(tmp_path):
     put(tmp_path)
     put(tmp_path, "RealVisXL", "fake_faces", name="more{}{}.jpg")

@@ -100,6 +100,19 @@ def test_few_real_photos_cannot_tell_of_one_percent_false_alarms(predictions):
     assert breakdown.family_table(fewer)["tpr_at_0_5_fpr"].isna().all()
 
 
+def test_downloads_are_described_as_what_they_hold():
+    known = sources.describe("hardfakevsrealfaces", "fake")
+    assert (known.name, known.family) == ("hardfakevsrealfaces", "gan")
+    assert "StyleGAN2" in known.what and sources.describe("mine", "fake").family == "mine"
+
+
+def test_where_nothing_names_a_source_its_label_does():
+    scores = RNG.uniform(0, 1, 50)
+    rows = pd.concat([_answers("fake", "fake", scores), _answers("real", "real", scores / 2)])
+    table = breakdown.family_table(rows.drop(columns=["data", "family"], errors="ignore"))
+    assert table["family"].tolist() == ["fake", "all"]
+
+
 def test_one_source_with_both_labels_is_measured_against_itself():
     rows = pd.concat([
         _answers("real", "clips", RNG.uniform(0.6, 0.7, 30)),
