@@ -224,7 +224,7 @@ def test_several_photos_begin_with_a_summary_and_a_csv_file(open_page, face, tmp
     assert "2 photos: 1 " in page.locator(".summary h2").inner_text()
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").click()
-    with open(download.value.path(), newline="", encoding="utf-8") as file:
+    with open(download.value.path(), newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["photo"] for row in rows] == ["face.jpg", text.name]
     assert 0 <= float(rows[0]["p_fake"]) <= 1 and rows[0]["error"] == ""
@@ -239,7 +239,7 @@ def test_a_name_that_a_spreadsheet_would_run_is_text_where_there_is_no_answer(op
     upload(page, *[{"name": name, "mimeType": "image/jpeg", "buffer": b"hello"}] * 2)
     with page.expect_download() as download:
         page.get_by_text("Download as CSV").click()
-    with open(download.value.path(), newline="", encoding="utf-8") as file:
+    with open(download.value.path(), newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["photo"] for row in rows] == [name if name[0] == "a" else f"'{name}"] * 2
     assert "not an image" in rows[0]["error"] and page.locator(".name").first.inner_text() == name
