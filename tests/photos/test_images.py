@@ -260,7 +260,7 @@ def test_an_array_of_absurd_size_is_refused():
         ("no/such/photo.jpg", "no such file"),
         (".", "a folder"),
         ("nul\0byte.jpg", "cannot be read"),
-        ("~nobody-of-that-name/photo.jpg", "cannot be read"),
+        ("~nobody-of-that-name/photo.jpg", "no such file"),
         (io.StringIO("text"), "mode 'rb'"),
         (None, "NoneType"),
     ],
