@@ -226,7 +226,7 @@ def _spread_of_the_seeds(answer: float, *, scores: list[float]) -> bool | str:
         ("right", right), ("range", np.ptp(scores)), ("all of them", np.std(scores))
     )}  # fmt: skip
     nearest = min(told, key=lambda kind: told[kind])
-    if told[nearest] > 5e-4:
+    if not told[nearest] <= 5e-4:  # nor is NaN
         return False
     if nearest == "range":
         return "That is the distance from the lowest to the highest. Take the standard deviation."

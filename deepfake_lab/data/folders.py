@@ -238,7 +238,7 @@ class FolderWords:
             folder
             for folder in plain
             if len(literal[folder]) > 1
-            or (len(plain[folder]) > 1 and says_more(folder.rpartition("/")[2]))
+            or (len(plain[folder]) > 1 and literal[folder] and says_more(folder.rpartition("/")[2]))
         }
 
     def _word(self, parent: str, name: str) -> str | None:

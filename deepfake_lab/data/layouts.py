@@ -323,10 +323,13 @@ def _ciplab_folders(listing: Listing) -> dict[str, str]:
 
 
 def _other_labels(listing: Listing) -> bool:
-    """Return whether folders beside ciplab's two are like them, as `testing_real` is."""
+    """Return whether other folders say a label and a split: `testing_real`, `test/real`."""
     folders = {file.rpartition("/")[0] for file in listing.images} - set(_ciplab_folders(listing))
-    names = map(posixpath.basename, folders)
-    return any(word_in(name, LABEL_WORDS) and word_in(name, SPLIT_WORDS) for name in names)
+    return any(
+        word_in(posixpath.basename(folder), LABEL_WORDS)
+        and any(word_in(name, SPLIT_WORDS) for name in folder.split("/"))
+        for folder in folders
+    )
 
 
 def _capital_splits(listing: Listing) -> bool:

@@ -93,6 +93,7 @@ def test_a_right_answer_is_right(capsys, name, answer, facts):
         ("05 photo that fools it", None, {"judged": ROWS}, "2 of 8 verdicts"),
         ("06 spread of the seeds", 0.2, {"scores": [0.7, 0.8, 0.9]}, "lowest to the highest"),
         ("06 spread of the seeds", 0.0816, {"scores": [0.7, 0.8, 0.9]}, "divide by one less"),
+        ("06 spread of the seeds", math.nan, {"scores": [0.7, 0.8, 0.9]}, "standard deviation"),
         ("06 spread of the seeds", "much", {"scores": [0.7, 0.8, 0.9]}, "cannot be checked"),
         ("06 more than luck", False, {"differences": LUCK}, "is zero in it"),
         ("06 how many pairs", 56, {"settings": 8}, "each pair twice"),

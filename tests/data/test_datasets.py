@@ -531,11 +531,13 @@ def test_a_seed_that_no_generator_takes_is_refused(tmp_path):
         read_dataset(make_plain(tmp_path), seed=-1)
 
 
-def test_folders_called_after_splits_and_labels_are_no_ciplab(tmp_path):
+@pytest.mark.parametrize("between", ["_", "/"])
+def test_folders_called_after_splits_and_labels_are_no_ciplab(tmp_path, between):
     for split, number in (("training", 6), ("validation", 3), ("testing", 2)):
         for label, first in (("real", 0), ("fake", 100)):
             names = [f"{split}{i}.jpg" for i in range(number)]
-            put(tmp_path / f"{split}_{label}", "", names, first + 20 * number)
+            joined = "_" if split == "training" else between
+            put(tmp_path / f"{split}{joined}{label}", "", names, first + 20 * number)
     data = read_dataset(tmp_path)
     assert data.layout == "plain" and data.problems.empty
     assert counts(data) == {"train": (6, 6), "valid": (3, 3), "test": (2, 2)}

@@ -524,6 +524,7 @@ def test_a_folder_that_contradicts_the_class_folder_above_it_is_not_guessed(tmp_
     [("real", "fake", "fake/RealVisXL", "fake/deepfakes"),
      ("real", "fake", "fake/original", "fake/edited"),
      ("real", "fake", "real/edited", "real/unedited"),
+     ("real", "fake", "fake_stylegan/original", "fake_stylegan/edited"),
      ("set/real", "set/fake", "set/fake/Real-ESRGAN", "set/fake/generated_by_GAN")],
 )  # fmt: skip
 def test_what_a_folder_is_called_does_not_depend_on_the_folder_beside_it(
