@@ -343,7 +343,8 @@ def _measure(options: argparse.Namespace) -> None:
     baseline = options.baseline and assess(Detector.load(options.baseline), DATA)
     record(detector.folder, found, baseline or None)
     # Thumbnails of photos that cannot be passed on; hashes of the files know them again.
-    seen.leave_out_pictures(detector.folder)
+    if (detector.folder / seen.FILE).is_file():
+        seen.leave_out_pictures(detector.folder)
     print(found.summary())
 
 

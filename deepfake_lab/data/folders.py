@@ -233,11 +233,15 @@ class FolderWords:
                 plain.setdefault(parent, set()).update(plainly)
                 literal.setdefault(parent, set()).update(literally)
                 folder = parent
-        # `deepfakes/` with a `real/` and a `fake/` inside is a data set, not a label.
+        # `deepfakes_2019/` with a `real/` and a `fake/` inside is a data set, not a label; so is
+        # `deepfakes/`, unless one that is no such thing lies beside it.
         self._collections = {
             folder
             for folder in plain
-            if len(literal[folder]) > 1
+            if (
+                len(literal[folder]) > 1
+                and (len(_tokens(folder.rpartition("/")[2])) > 1 or self._all_hold_labels(folder))
+            )
             or (len(plain[folder]) > 1 and literal[folder] and says_more(folder.rpartition("/")[2]))
         }
 
@@ -275,6 +279,10 @@ class FolderWords:
                 return said, True
             folder = parent
         return said, False
+
+    def _all_hold_labels(self, folder: str) -> bool:
+        beside = self._speaking.get(folder.rpartition("/")[0], ())
+        return all(self._below.get(other) for other in beside)
 
     def _all_hold_both(self, parent: str) -> bool:
         return all(len(self._below.get(folder, ())) > 1 for folder in self._speaking[parent])

@@ -490,8 +490,9 @@ def _folders_below(frame: pd.DataFrame) -> list[str]:
     }:
         inside = ""
         while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
-            folder, inside = posixpath.split(folder)
-        if inside and word_in(inside, SPLIT_WORDS) is None:
+            folder, name = posixpath.split(folder)
+            inside = inside if word_in(name, SPLIT_WORDS) else name
+        if inside:
             below.setdefault(folder, set()).add(inside)
     notes = []
     for folder, names in sorted(below.items()):

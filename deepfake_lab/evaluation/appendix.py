@@ -30,10 +30,11 @@ _TITLES = {
     "degradations": "After damage (AUC: the mean over kinds of fakes, where there are several)",
 }
 
-#: What :func:`save` may write or remove beside the report and the figures.
+#: What :func:`save` may write or remove beside the report and a figure of damage per data set.
 FILES = (
     "metrics.json", "predictions.csv", "predictions_degraded.csv",
     *(f"{name}.csv" for name in _TITLES),
+    *(f"figures/{name}.png" for name in ("families", "reliability", "sources", "coverage")),
 )  # fmt: skip
 
 _METHOD = """\

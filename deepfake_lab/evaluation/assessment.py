@@ -160,8 +160,8 @@ def check_out(folder: str | Path, data: Sequence[str | Path] = ()) -> Path:
         raise UserError(f"{folder} holds an evaluation already; name another folder.")
     if paths.detector_file(folder).exists():
         raise UserError(f"{folder} holds a detector and its own evaluation; name another folder.")
-    pictures = [f"figures/{file.name}" for file in sorted((folder / "figures").glob("*.png"))]
-    for name in (*appendix.FILES, *pictures):
+    damaged = [f"figures/{file.name}" for file in (folder / "figures").glob("degradations_*.png")]
+    for name in (*appendix.FILES, *damaged):
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, which would be replaced; name another folder.")
     return paths.check_writable(folder)

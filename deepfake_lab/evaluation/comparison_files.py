@@ -68,7 +68,8 @@ def check_folder(folder: Path) -> None:
     if (folder / "comparison.html").is_file():
         return
     tables = [f"{name}.{end}" for name, end in product(_TITLES, ("csv", "parquet", "md", "tex"))]
-    pictures = [f"figures/{file.name}" for file in sorted((folder / "figures").glob("*.png"))]
+    drawn = ("settings", "differences", "parameters", "learning_curves")
+    pictures = [f"figures/{name}.png" for name in drawn]
     for name in (*tables, *pictures):
         if (folder / name).exists():
             raise UserError(f"{folder} holds {name}, and no comparison: name another folder.")

@@ -128,7 +128,8 @@ class Keeper(keras.callbacks.Callback):
             with np.load(file) as saved:
                 note = json.loads(str(saved["note"]))
                 # One of an earlier version knows less of its photos.
-                known = {key: self._settings.get(key) for key in note["settings"]}
+                new = {"files", "validated_on"} - note["settings"].keys()
+                known = {key: value for key, value in self._settings.items() if key not in new}
                 if note["settings"] != known:
                     raise UserError(
                         f"{file} holds a training with other settings, another model or other "

@@ -525,6 +525,7 @@ def test_a_folder_that_contradicts_the_class_folder_above_it_is_not_guessed(tmp_
      ("real", "fake", "fake/original", "fake/edited"),
      ("real", "fake", "real/edited", "real/unedited"),
      ("real", "fake", "fake_stylegan/original", "fake_stylegan/edited"),
+     ("real", "fake", "fake/real", "fake/fake"),
      ("set/real", "set/fake", "set/fake/Real-ESRGAN", "set/fake/generated_by_GAN")],
 )  # fmt: skip
 def test_what_a_folder_is_called_does_not_depend_on_the_folder_beside_it(
@@ -559,7 +560,7 @@ def test_a_collection_with_both_labels_inside_keeps_them_whatever_lies_beside_it
 
 def test_folders_of_generators_that_are_not_read_as_sources_are_said(tmp_path):
     put(tmp_path, fake="fake/blender")
-    put(tmp_path, real="real/train", fake="fake/faceshop", name="more{}{}.jpg")
+    put(tmp_path, real="real/train", fake="fake/train/faceshop", name="more{}{}.jpg")
     notes = read_dataset(tmp_path, must_split=False).notes
     (note,) = [note for note in notes if "not read as sources" in note]
     assert note.startswith("2 folders below 'fake'") and "blender, faceshop" in note

@@ -359,7 +359,9 @@ def test_the_command_writes_over_no_other_evaluation(run_folder, tmp_path, capsy
     assert (tmp_path / "report.md").read_text() == "mine"
 
 
-@pytest.mark.parametrize("name", ["metrics.json", "sources.csv", "figures/a.png"])
+@pytest.mark.parametrize(
+    "name", ["metrics.json", "sources.csv", "predictions.csv", "figures/sources.png"]
+)
 def test_an_evaluation_replaces_no_file(tmp_path, name):
     (tmp_path / "figures").mkdir()
     (tmp_path / name).write_text("mine")
@@ -374,8 +376,9 @@ def test_an_evaluation_is_not_written_over_that_of_a_detector(run_folder):
 
 def test_all_that_an_evaluation_writes_is_looked_for_first(found, tmp_path):
     found.save(tmp_path / "out")
-    made = {file.name for file in (tmp_path / "out").iterdir()}
-    assert made <= {*appendix.FILES, "report.md", "figures"}
+    files = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    made = {file.relative_to(tmp_path / "out").as_posix() for file in files}
+    assert made <= {*appendix.FILES, "report.md"}
 
 
 def test_a_data_set_that_is_not_there_is_one_line(run_folder, capsys):

@@ -278,7 +278,7 @@ def test_a_checkpoint_of_other_settings_is_refused(resumed, splits):
         _train(splits, resumed[2], learning_rate=1e-4)
 
 
-def test_a_checkpoint_of_other_photos_or_another_model_is_refused(resumed, splits):
+def test_a_checkpoint_of_other_photos_or_another_model_is_refused(resumed, splits, tmp_path):
     train = splits["train"]
     others = {
         "photos": replace(train, frames=train.frames[::-1].copy()),
@@ -292,7 +292,13 @@ def test_a_checkpoint_of_other_photos_or_another_model_is_refused(resumed, split
     with pytest.raises(UserError, match="another model or other photos"):
         _train(splits | {"valid": other}, resumed[2])
     with np.load(resumed[2]) as saved:
-        note = json.loads(str(saved["note"]))
+        content = dict(saved)
+    note = json.loads(str(content["note"]))
+    # Of an earlier version, which knew less of its photos.
+    older = {k: v for k, v in note["settings"].items() if k not in ("files", "validated_on")}
+    content["note"] = np.array(json.dumps(note | {"settings": older}))
+    np.savez(tmp_path / "older.npz", **content)
+    assert len(_train(splits, tmp_path / "older.npz")[1]) == 3
     assert note["settings"]["image_size"] == SIZE and len(note["settings"]["weights"]) > 10
 
 
