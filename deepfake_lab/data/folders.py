@@ -233,16 +233,10 @@ class FolderWords:
                 plain.setdefault(parent, set()).update(plainly)
                 literal.setdefault(parent, set()).update(literally)
                 folder = parent
-        # `deepfakes_2019/` with a `real/` and a `fake/` inside is a data set, not a label; so is
-        # `deepfakes/`, unless one that is no such thing lies beside it.
         self._collections = {
             folder
             for folder in plain
-            if (
-                len(literal[folder]) > 1
-                and (len(_tokens(folder.rpartition("/")[2])) > 1 or self._all_hold_labels(folder))
-            )
-            or (len(plain[folder]) > 1 and literal[folder] and says_more(folder.rpartition("/")[2]))
+            if self._is_collection(folder, len(plain[folder]) > 1, literal[folder])
         }
 
     def _word(self, parent: str, name: str) -> str | None:
@@ -280,9 +274,21 @@ class FolderWords:
             folder = parent
         return said, False
 
-    def _all_hold_labels(self, folder: str) -> bool:
-        beside = self._speaking.get(folder.rpartition("/")[0], ())
-        return all(self._below.get(other) for other in beside)
+    def _is_collection(self, folder: str, says_both: bool, literal: set[str]) -> bool:
+        """Return whether a folder is a data set whose name only sounds like a label.
+
+        Args:
+            folder: its path.
+            says_both: whether plain names below it say both labels.
+            literal: the labels that are written out in plain names below it.
+        """
+        parent, _, name = folder.rpartition("/")
+        if len(literal) > 1:
+            # `deepfakes_2019/{real,fake}` is one; `deepfakes/{real,fake}` is one, too, unless a
+            # folder that is a label and no more lies beside it.
+            beside = self._speaking.get(parent, ())
+            return len(_tokens(name)) > 1 or all(self._below.get(other) for other in beside)
+        return says_both and bool(literal) and says_more(name)
 
     def _all_hold_both(self, parent: str) -> bool:
         return all(len(self._below.get(folder, ())) > 1 for folder in self._speaking[parent])

@@ -456,22 +456,37 @@ def _plain_spelling(path: str) -> str:
     return unicodedata.normalize("NFC", path.strip().replace("\\", "/")).casefold()
 
 
+def _deciding(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Return, for each folder with photos, what decided on their label, in order.
+
+    Returns:
+        The folder that says the label, the label, and the first folder inside it, on the way to the
+        photos, that says no split; "" where there is none.
+    """
+    found = []
+    for folder, label in sorted(
+        {(posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])}
+    ):
+        inside = ""
+        while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
+            folder, name = posixpath.split(folder)
+            inside = inside if word_in(name, SPLIT_WORDS) else name
+        found.append((folder, label, inside))
+    return found
+
+
 def _labels_among_words(frame: pd.DataFrame) -> list[str]:
     """Return a note where folders beside one that says a label say it among other words.
 
     Beside `real` and `fake`, `RealVisXL` may be the name of a generator.
     """
-    said: dict[str, dict[str, str]] = {}  # folder -> its folders that decide -> their labels
-    for folder, label in {
-        (posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])
-    }:
-        while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
-            folder = posixpath.dirname(folder)
+    beside: dict[str, dict[str, str]] = {}  # folder -> its folders that decide -> their labels
+    for folder, label, _ in _deciding(frame):
         above, name = posixpath.split(folder)
-        said.setdefault(above, {})[name] = label
+        beside.setdefault(above, {})[name] = label
     odd = sorted(
         (name, label)
-        for labels in said.values()
+        for labels in beside.values()
         for name, label in labels.items()
         if says_more(name)
         and any(other == label and not says_more(plain) for plain, other in labels.items())
@@ -485,38 +500,25 @@ def _labels_among_words(frame: pd.DataFrame) -> list[str]:
 def _folders_below(frame: pd.DataFrame) -> list[str]:
     """Return a note where a folder that says a label holds several others: of what, is not read."""
     below: dict[str, set[str]] = {}  # folder that says the label -> folders inside it
-    for folder, label in {
-        (posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])
-    }:
-        inside = ""
-        while folder and word_in(posixpath.basename(folder), LABEL_WORDS) != label:
-            folder, name = posixpath.split(folder)
-            inside = inside if word_in(name, SPLIT_WORDS) else name
+    for folder, _, inside in _deciding(frame):
         if inside:
             below.setdefault(folder, set()).add(inside)
-    notes = []
-    for folder, names in sorted(below.items()):
-        if len(names) > 1:
-            some = ", ".join(sorted(names)[:3])
-            notes.append(
-                f"{len(names)} folders below '{folder}' are not read as sources (such as {some}): "
-                "a manifest.csv with a column source tells them apart"
-            )
-    return notes
+    return [
+        f"{len(names)} folders below '{folder}' are not read as sources (such as "
+        f"{', '.join(sorted(names)[:3])}): a manifest.csv with a column source tells them apart"
+        for folder, names in sorted(below.items())
+        if len(names) > 1
+    ]
 
 
 def _negations_read(frame: pd.DataFrame) -> list[str]:
     """Return a note for each folder whose name negates a word: what it was taken to say."""
-    notes = []
-    for folder, label in sorted(
-        {(posixpath.dirname(file), label) for file, label in zip(frame["file"], frame["label"])}
-    ):
-        for name in reversed(folder.split("/")):
-            if word_in(name, LABEL_WORDS) == label:
-                if label not in words_in(name, LABEL_WORDS):
-                    notes.append(f"the folder '{name}' is read as {label}")
-                break
-    return list(dict.fromkeys(notes))
+    names = [(posixpath.basename(folder), label) for folder, label, _ in _deciding(frame)]
+    return [
+        f"the folder '{name}' is read as {label}"
+        for name, label in dict.fromkeys(names)
+        if label not in words_in(name, LABEL_WORDS)
+    ]
 
 
 def tables_unused(listing: Listing) -> list[str]:
